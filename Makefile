@@ -1,0 +1,53 @@
+# Every chore of the project; a person and CI call the same.
+PYTHON ?= python3
+BIN    := .venv/bin
+UV     := $(BIN)/uv
+# A uv that was configured for another environment must not leak into this one.
+export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
+unexport VIRTUAL_ENV
+
+.PHONY: help setup demo up test check bench clean
+help:   ## list the chores
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
+
+demo: .venv/.runtime  ## run the whole pipeline on one machine and print the eight answers
+	@$(BIN)/pinpipe demo $(ARGS)
+
+up: .venv/.runtime  ## start every room of the pipeline and keep it running
+	@$(BIN)/pinpipe up $(ARGS)
+
+setup: .venv/.dev  ## make the environment (.venv) from uv.lock, with the developers' tools
+
+test: .venv/.dev  ## run every test, with branch coverage
+	@$(BIN)/python -m coverage erase
+	@$(BIN)/python -m coverage run -m pytest $(ARGS)
+	@$(BIN)/python -m coverage combine -q
+	@$(BIN)/python -m coverage report
+
+check: .venv/.dev  ## lint, types and the import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: .venv/.dev  ## measure the hot paths beside their limits
+	@$(BIN)/python -m bench $(ARGS)
+
+clean:  ## remove the environment and everything a run made
+	rm -rf .venv pinpipe-data .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -m venv .venv \
+	  || { echo "This Python cannot make environments; on Debian and Ubuntu: apt install python3-venv"; exit 2; }
+	@echo "making .venv from uv.lock ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.13,<1"
+
+.venv/.runtime: $(UV) pyproject.toml uv.lock
+	@$(UV) sync --quiet --frozen --inexact --no-dev
+	@touch $@
+
+.venv/.dev: $(UV) pyproject.toml uv.lock
+	@$(UV) sync --quiet --frozen --inexact
+	@touch $@ .venv/.runtime

@@ -1,0 +1,211 @@
+"""Every setting: typed, explained, refused at start by its name. The only reader of the environment.
+
+A setting comes from the environment (`PINPIPE_SINK__FLUSH_SIZE=500`), from `pinpipe.toml` in the current
+folder (`[sink]` `flush_size = 500`), or from its default, in this order. The source database and the
+addresses of the HTTP API come from `db_creds.yaml`, as in the original project.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from pinterest_pipeline.errors import SettingError
+
+PREFIX = "PINPIPE_"
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GatewaySettings(_Group):
+    host: str = Field("127.0.0.1", description="Address the gateway listens on; other than loopback only if you say so.")
+    port: int = Field(8082, ge=0, le=65535, description="Port the gateway listens on; 0 lets the system choose.")
+    max_body_bytes: int = Field(10 * 2**20, ge=1024, description="Largest request body taken, in bytes.")
+    max_records: int = Field(10_000, ge=1, description="Most records taken in one request.")
+
+
+class LogSettings(_Group):
+    partitions: int = Field(3, ge=1, le=1000, description="Partitions of a topic that the pipeline creates for itself.")
+    shards: int = Field(2, ge=1, le=1000, description="Shards of a stream that the pipeline creates for itself.")
+    max_record_bytes: int = Field(2**20, ge=1024, description="Largest record (key and value) the log takes, in bytes.")
+
+
+class SinkSettings(_Group):
+    flush_size: int = Field(10_000, ge=1, description="Records after which an object is closed.")
+    flush_bytes: int = Field(64 * 2**20, ge=1, description="Bytes after which an object is closed.")
+    flush_seconds: float = Field(10.0, gt=0, description="Age of its first record, in seconds, at which an object is closed.")
+    poll_seconds: float = Field(0.1, gt=0, description="Wait before the log is asked again when it had nothing new.")
+    topics_dir: str = Field("topics", min_length=1, description="First folder of every object's name.")
+
+
+class StreamSettings(_Group):
+    batch_records: int = Field(20_000, ge=1, description="Most records of one micro-batch.")
+    poll_seconds: float = Field(0.2, gt=0, description="Wait before the streams are asked again when they had nothing new.")
+
+
+class EngineSettings(_Group):
+    memory_limit: str = Field("1GB", pattern=r"^[0-9]+(\.[0-9]+)?\s?(MB|GB|MiB|GiB)$", description="Memory DuckDB may use before it spills to disk.")
+    threads: int = Field(0, ge=0, description="Threads DuckDB uses; 0 takes one for each core.")
+
+
+class Settings(BaseSettings):
+    """All settings of the pipeline."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        toml_file="pinpipe.toml",
+        extra="forbid",
+        frozen=True,
+    )
+
+    data: Path = Field(Path("pinpipe-data"), description="The one folder that holds everything a run makes.")
+    pipeline_id: str = Field(
+        "124df56aef51",
+        pattern=r"^[a-zA-Z0-9]{1,64}$",
+        description="Id of the pipeline's user; part of every topic's, stream's and table's name.",
+    )
+    db_creds: Path = Field(Path("db_creds.yaml"), description="File with the source database and the API addresses.")
+    gateway: GatewaySettings = Field(GatewaySettings(), description="The HTTP front of the event log.")
+    log: LogSettings = Field(LogSettings(), description="The event log.")
+    sink: SinkSettings = Field(SinkSettings(), description="Log to objects.")
+    stream: StreamSettings = Field(StreamSettings(), description="Streams to Delta tables.")
+    engine: EngineSettings = Field(EngineSettings(), description="The engine that cleans and answers.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment and `pinpipe.toml`; raises SettingError with the name of a wrong one."""
+    _refuse_unknown_variables()
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingError(_problems(error), "see 'pinpipe settings' for all names and what they take") from None
+    except ValueError as error:  # pinpipe.toml that is not TOML, or a group that is not JSON
+        raise SettingError(f"the settings cannot be read: {error}") from None
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """The environment that gives a child process these very settings."""
+    inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
+    return inherited | dict(variables(settings))
+
+
+def variables(settings: BaseModel, prefix: str = PREFIX) -> list[tuple[str, str]]:
+    """Every setting as (environment variable, value)."""
+    rows: list[tuple[str, str]] = []
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        variable = prefix + name.upper()
+        rows += variables(value, variable + "__") if isinstance(value, BaseModel) else [(variable, str(value))]
+    return rows
+
+
+def explained(group: type[BaseModel] = Settings, prefix: str = PREFIX) -> list[tuple[str, str, str]]:
+    """Every setting as (environment variable, default, what it is), in the order of this file."""
+    rows: list[tuple[str, str, str]] = []
+    for name, field in group.model_fields.items():
+        variable = prefix + name.upper()
+        if isinstance(field.default, BaseModel):
+            rows += explained(type(field.default), variable + "__")
+        else:
+            rows.append((variable, str(field.default), field.description or ""))
+    return rows
+
+
+def _refuse_unknown_variables() -> None:
+    known = {variable for variable, _, _ in explained()}
+    for name in os.environ:
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            raise SettingError(f"the environment variable {name} is no setting", "see 'pinpipe settings' for all names")
+
+
+def _problems(error: ValidationError) -> str:
+    return "; ".join(
+        f"{PREFIX}{'__'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}, got {problem['input']!r}"
+        for problem in error.errors(include_url=False)
+    )
+
+
+class Credentials(_Group):
+    """What `db_creds.yaml` holds: the source database in the original's five keys or as one URL, and the API."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    HOST: str | None = Field(None, description="Host of the MySQL database.")
+    USER: str | None = Field(None, description="User of the database.")
+    PASSWORD: SecretStr | None = Field(None, description="Password of that user; never printed.")
+    DATABASE: str | None = Field(None, description="Name of the database.")
+    PORT: int = Field(3306, ge=1, le=65535, description="Port of the database.")
+    URL: SecretStr | None = Field(None, description="Instead of the five keys above: one SQLAlchemy URL.")
+    BATCH_API_URL: str = Field(
+        "http://127.0.0.1:8082", pattern=r"^https?://", description="Address of the Kafka half of the API, with its stage."
+    )
+    STREAMING_API_URL: str = Field(
+        "http://127.0.0.1:8082", pattern=r"^https?://", description="Address of the Kinesis half of the API, with its stage."
+    )
+
+    REQUIRED: ClassVar[tuple[str, ...]] = ("HOST", "USER", "PASSWORD", "DATABASE")
+
+    def database_url(self) -> URL:
+        """Where the source database is; raises SettingError when a key is missing or the URL cannot be read."""
+        if self.URL is not None:
+            try:
+                return make_url(self.URL.get_secret_value())
+            except ArgumentError:
+                raise SettingError("URL in db_creds.yaml is no SQLAlchemy URL", "write for example sqlite:///posts.sqlite") from None
+        missing = [key for key in self.REQUIRED if getattr(self, key) is None]
+        if missing:
+            raise SettingError(f"db_creds.yaml lacks {', '.join(missing)}", "give HOST, USER, PASSWORD and DATABASE, or one URL")
+        assert self.PASSWORD is not None
+        return make_url("mysql+pymysql://").set(
+            username=self.USER,
+            password=self.PASSWORD.get_secret_value(),
+            host=self.HOST,
+            port=self.PORT,
+            database=self.DATABASE,
+        )
+
+
+def load_credentials(path: Path) -> Credentials:
+    """Read `db_creds.yaml`; raises SettingError that names what is missing or wrong, never a value."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingError(f"there is no {path}", f"make one: cp db_creds.yaml.example {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1}" if mark else ""
+        raise SettingError(f"{path} is not YAML{line}", "each line is a key, a colon, a space and a value") from None
+    if not isinstance(content, dict):
+        raise SettingError(f"{path} holds no keys", "each line is a key, a colon, a space and a value")
+    try:
+        return Credentials.model_validate(content)
+    except ValidationError as error:
+        wrong = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors(include_url=False))
+        known = ", ".join(Credentials.model_fields)
+        raise SettingError(f"{path} has a wrong key or value: {wrong}", f"known keys: {known}") from None

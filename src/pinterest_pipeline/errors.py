@@ -1,0 +1,96 @@
+"""One tree of errors, told apart by what to do about them.
+
+PipelineError            says what was wrong, what was found, what to do; carries an exit code
+├── BadRecord            one record cannot be read: quarantine it, go on
+├── Retryable            may pass by itself: back off and try again
+│   └── Unavailable      a part does not answer
+└── Fatal                will not pass by itself: stop and say so
+    ├── SettingError     a setting is missing, unknown or out of bounds
+    ├── BadInput         a file or an argument holds something that cannot be read
+    ├── PortInUse        another process listens where we should
+    ├── AlreadyRunning   another process of the same room works in the same folder
+    ├── DiskFull         the disk has no room left
+    ├── UnknownTopic     the event log has no such topic or stream
+    ├── TopicExists      the event log has that topic or stream already
+    └── Disagreement     the figures of two ways to count do not agree
+"""
+
+import errno
+from typing import ClassVar
+
+
+class PipelineError(Exception):
+    """What was wrong, and what the reader can do about it."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{problem}. {remedy}" if remedy else problem)
+
+
+class BadRecord(PipelineError):
+    exit_code = 4
+
+
+class Retryable(PipelineError):
+    exit_code = 3
+
+
+class Unavailable(Retryable):
+    pass
+
+
+class Fatal(PipelineError):
+    pass
+
+
+class SettingError(Fatal):
+    exit_code = 2
+
+
+class BadInput(Fatal):
+    exit_code = 4
+
+
+class PortInUse(Fatal):
+    exit_code = 5
+
+
+class AlreadyRunning(Fatal):
+    exit_code = 5
+
+
+class DiskFull(Fatal):
+    exit_code = 6
+
+
+class UnknownTopic(Fatal):
+    exit_code = 4
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"no topic or stream is named '{name}'", "create it, or check the spelling")
+
+
+class TopicExists(Fatal):
+    exit_code = 4
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"a topic or stream named '{name}' exists already")
+
+
+class Disagreement(Fatal):
+    exit_code = 1
+
+
+NO_SPACE_TEXTS = ("no space left", "disk is full", "disk full", "quota exceeded", "out of disk")
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error of any library says that the disk has no room left."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return any(text in str(error).lower() for text in NO_SPACE_TEXTS)
