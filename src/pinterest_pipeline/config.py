@@ -17,7 +17,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL as DatabaseURL
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from pinterest_pipeline.errors import SettingError
@@ -30,33 +31,53 @@ class _Group(BaseModel):
 
 
 class GatewaySettings(_Group):
-    host: str = Field("127.0.0.1", description="Address the gateway listens on; other than loopback only if you say so.")
-    port: int = Field(8082, ge=0, le=65535, description="Port the gateway listens on; 0 lets the system choose.")
+    host: str = Field(
+        "127.0.0.1", description="Address the gateway listens on; other than loopback only if you say so."
+    )
+    port: int = Field(
+        8082, ge=0, le=65535, description="Port the gateway listens on; 0 lets the system choose."
+    )
     max_body_bytes: int = Field(10 * 2**20, ge=1024, description="Largest request body taken, in bytes.")
     max_records: int = Field(10_000, ge=1, description="Most records taken in one request.")
 
 
 class LogSettings(_Group):
-    partitions: int = Field(3, ge=1, le=1000, description="Partitions of a topic that the pipeline creates for itself.")
-    shards: int = Field(2, ge=1, le=1000, description="Shards of a stream that the pipeline creates for itself.")
-    max_record_bytes: int = Field(2**20, ge=1024, description="Largest record (key and value) the log takes, in bytes.")
+    partitions: int = Field(
+        3, ge=1, le=1000, description="Partitions of a topic that the pipeline creates for itself."
+    )
+    shards: int = Field(
+        2, ge=1, le=1000, description="Shards of a stream that the pipeline creates for itself."
+    )
+    max_record_bytes: int = Field(
+        2**20, ge=1024, description="Largest record (key and value) the log takes, in bytes."
+    )
 
 
 class SinkSettings(_Group):
     flush_size: int = Field(10_000, ge=1, description="Records after which an object is closed.")
     flush_bytes: int = Field(64 * 2**20, ge=1, description="Bytes after which an object is closed.")
-    flush_seconds: float = Field(10.0, gt=0, description="Age of its first record, in seconds, at which an object is closed.")
-    poll_seconds: float = Field(0.1, gt=0, description="Wait before the log is asked again when it had nothing new.")
+    flush_seconds: float = Field(
+        10.0, gt=0, description="Age of its first record, in seconds, at which an object is closed."
+    )
+    poll_seconds: float = Field(
+        0.1, gt=0, description="Wait before the log is asked again when it had nothing new."
+    )
     topics_dir: str = Field("topics", min_length=1, description="First folder of every object's name.")
 
 
 class StreamSettings(_Group):
     batch_records: int = Field(20_000, ge=1, description="Most records of one micro-batch.")
-    poll_seconds: float = Field(0.2, gt=0, description="Wait before the streams are asked again when they had nothing new.")
+    poll_seconds: float = Field(
+        0.2, gt=0, description="Wait before the streams are asked again when they had nothing new."
+    )
 
 
 class EngineSettings(_Group):
-    memory_limit: str = Field("1GB", pattern=r"^[0-9]+(\.[0-9]+)?\s?(MB|GB|MiB|GiB)$", description="Memory DuckDB may use before it spills to disk.")
+    memory_limit: str = Field(
+        "1GB",
+        pattern=r"^[0-9]+(\.[0-9]+)?\s?(MB|GB|MiB|GiB)$",
+        description="Memory DuckDB may use before it spills to disk.",
+    )
     threads: int = Field(0, ge=0, description="Threads DuckDB uses; 0 takes one for each core.")
 
 
@@ -77,7 +98,9 @@ class Settings(BaseSettings):
         pattern=r"^[a-zA-Z0-9]{1,64}$",
         description="Id of the pipeline's user; part of every topic's, stream's and table's name.",
     )
-    db_creds: Path = Field(Path("db_creds.yaml"), description="File with the source database and the API addresses.")
+    db_creds: Path = Field(
+        Path("db_creds.yaml"), description="File with the source database and the API addresses."
+    )
     gateway: GatewaySettings = Field(GatewaySettings(), description="The HTTP front of the event log.")
     log: LogSettings = Field(LogSettings(), description="The event log.")
     sink: SinkSettings = Field(SinkSettings(), description="Log to objects.")
@@ -90,8 +113,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
@@ -102,7 +125,9 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        raise SettingError(_problems(error), "see 'pinpipe settings' for all names and what they take") from None
+        raise SettingError(
+            _problems(error), "see 'pinpipe settings' for all names and what they take"
+        ) from None
     except ValueError as error:  # pinpipe.toml that is not TOML, or a group that is not JSON
         raise SettingError(f"the settings cannot be read: {error}") from None
 
@@ -119,7 +144,9 @@ def variables(settings: BaseModel, prefix: str = PREFIX) -> list[tuple[str, str]
     for name in type(settings).model_fields:
         value = getattr(settings, name)
         variable = prefix + name.upper()
-        rows += variables(value, variable + "__") if isinstance(value, BaseModel) else [(variable, str(value))]
+        rows += (
+            variables(value, variable + "__") if isinstance(value, BaseModel) else [(variable, str(value))]
+        )
     return rows
 
 
@@ -139,18 +166,24 @@ def _refuse_unknown_variables() -> None:
     known = {variable for variable, _, _ in explained()}
     for name in os.environ:
         if name.upper().startswith(PREFIX) and name.upper() not in known:
-            raise SettingError(f"the environment variable {name} is no setting", "see 'pinpipe settings' for all names")
+            raise SettingError(
+                f"the environment variable {name} is no setting", "see 'pinpipe settings' for all names"
+            )
 
 
 def _problems(error: ValidationError) -> str:
     return "; ".join(
-        f"{PREFIX}{'__'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}, got {problem['input']!r}"
+        f"{PREFIX}{_joined(problem['loc'])}: {problem['msg']}, got {problem['input']!r}"
         for problem in error.errors(include_url=False)
     )
 
 
+def _joined(location: tuple[int | str, ...]) -> str:
+    return "__".join(str(part) for part in location).upper()
+
+
 class Credentials(_Group):
-    """What `db_creds.yaml` holds: the source database in the original's five keys or as one URL, and the API."""
+    """What `db_creds.yaml` holds: the source database, in the original's five keys or as one URL; the API."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -161,24 +194,33 @@ class Credentials(_Group):
     PORT: int = Field(3306, ge=1, le=65535, description="Port of the database.")
     URL: SecretStr | None = Field(None, description="Instead of the five keys above: one SQLAlchemy URL.")
     BATCH_API_URL: str = Field(
-        "http://127.0.0.1:8082", pattern=r"^https?://", description="Address of the Kafka half of the API, with its stage."
+        "http://127.0.0.1:8082",
+        pattern=r"^https?://",
+        description="Address of the Kafka half of the API, with its stage.",
     )
     STREAMING_API_URL: str = Field(
-        "http://127.0.0.1:8082", pattern=r"^https?://", description="Address of the Kinesis half of the API, with its stage."
+        "http://127.0.0.1:8082",
+        pattern=r"^https?://",
+        description="Address of the Kinesis half of the API, with its stage.",
     )
 
     REQUIRED: ClassVar[tuple[str, ...]] = ("HOST", "USER", "PASSWORD", "DATABASE")
 
-    def database_url(self) -> URL:
-        """Where the source database is; raises SettingError when a key is missing or the URL cannot be read."""
+    def database_url(self) -> DatabaseURL:
+        """Where the source database is; raises SettingError when a key is missing or the URL is none."""
         if self.URL is not None:
             try:
                 return make_url(self.URL.get_secret_value())
             except ArgumentError:
-                raise SettingError("URL in db_creds.yaml is no SQLAlchemy URL", "write for example sqlite:///posts.sqlite") from None
+                raise SettingError(
+                    "URL in db_creds.yaml is no SQLAlchemy URL", "write for example sqlite:///posts.sqlite"
+                ) from None
         missing = [key for key in self.REQUIRED if getattr(self, key) is None]
         if missing:
-            raise SettingError(f"db_creds.yaml lacks {', '.join(missing)}", "give HOST, USER, PASSWORD and DATABASE, or one URL")
+            raise SettingError(
+                f"db_creds.yaml lacks {', '.join(missing)}",
+                "give HOST, USER, PASSWORD and DATABASE, or one URL",
+            )
         assert self.PASSWORD is not None
         return make_url("mysql+pymysql://").set(
             username=self.USER,
@@ -200,12 +242,16 @@ def load_credentials(path: Path) -> Credentials:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark else ""
-        raise SettingError(f"{path} is not YAML{line}", "each line is a key, a colon, a space and a value") from None
+        raise SettingError(
+            f"{path} is not YAML{line}", "each line is a key, a colon, a space and a value"
+        ) from None
     if not isinstance(content, dict):
         raise SettingError(f"{path} holds no keys", "each line is a key, a colon, a space and a value")
     try:
         return Credentials.model_validate(content)
     except ValidationError as error:
-        wrong = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors(include_url=False))
+        wrong = "; ".join(
+            f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors(include_url=False)
+        )
         known = ", ".join(Credentials.model_fields)
         raise SettingError(f"{path} has a wrong key or value: {wrong}", f"known keys: {known}") from None

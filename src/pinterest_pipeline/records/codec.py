@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
-from pinterest_pipeline.records.schemas import POSITION_COLUMNS, RAW
+from pinterest_pipeline.records.schemas import POSITION_COLUMNS, RAW, RAW_BASE64
 
-RESERVED: Final = frozenset(name for names in POSITION_COLUMNS.values() for name in names) | {RAW, "_raw_base64"}
+RESERVED: Final = frozenset({RAW, RAW_BASE64}.union(*POSITION_COLUMNS.values()))
 
 _encoder = msgspec.json.Encoder()
 _object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -32,6 +32,7 @@ def landed_line(value: bytes | None, position: bytes) -> bytes:
     if value is None:
         return b'{"_raw":null,' + position
     try:
+        value.decode()  # the decoder below skips over nested values without looking at their text
         fields = _object_decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _raw_line(value, position)
@@ -48,7 +49,7 @@ def _raw_line(value: bytes, position: bytes) -> bytes:
     try:
         raw = {RAW: value.decode()}
     except UnicodeDecodeError:
-        raw = {"_raw_base64": base64.b64encode(value).decode()}
+        raw = {RAW_BASE64: base64.b64encode(value).decode()}
     return _encoder.encode(raw)[:-1] + b"," + position
 
 

@@ -50,8 +50,10 @@ POSITION_COLUMNS: Final[dict[Branch, tuple[str, ...]]] = {
     "stream": ("_stream", "_shard", "_sequence", "_timestamp"),
 }
 
-# A value that is not a JSON object cannot carry position fields: it lands as text under this name.
+# A value that is not a JSON object cannot carry position fields: it lands as text under the first name,
+# or under the second when it is not UTF-8.
 RAW: Final = "_raw"
+RAW_BASE64: Final = "_raw_base64"
 
 
 class Post(TypedDict):

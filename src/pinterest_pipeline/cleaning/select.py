@@ -1,0 +1,140 @@
+"""The rules written out as Spark SQL: one projection from raw text to clean columns."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from pinterest_pipeline.cleaning.rules import (
+    CLEAN_COLUMNS,
+    CONVERSIONS,
+    POSITIONS,
+    Conversion,
+    Rule,
+    rules_of,
+)
+from pinterest_pipeline.records.names import Branch, Table
+from pinterest_pipeline.records.schemas import POSITION_COLUMNS, RAW, SOURCE_COLUMNS
+
+RAW_BASE64: Final = "_raw_base64"
+_SHOWN: Final = 100  # characters of a wrong value that a reason repeats
+
+_NEWEST_FIRST: Final[dict[Branch, tuple[str, ...]]] = {
+    "batch": ("`_timestamp` DESC", "`_partition` DESC", "`_offset` DESC"),
+    # Sequence numbers are numbers in text form: the longer is the larger.
+    "stream": ("`_timestamp` DESC", "`_shard` DESC", "LENGTH(`_sequence`) DESC", "`_sequence` DESC"),
+}
+
+
+def raw_columns(table: Table, branch: Branch) -> tuple[str, ...]:
+    """The columns of the raw relation, all text: `ind` under both its names, the row's own, position."""
+    own = [name for name in SOURCE_COLUMNS[table] if name not in ("ind", "index")]
+    return ("ind", "index", *own, RAW, RAW_BASE64, *POSITION_COLUMNS[branch])
+
+
+def clean_columns(table: Table, branch: Branch) -> tuple[str, ...]:
+    """The columns of the clean table: a row's own, then its position."""
+    return (*CLEAN_COLUMNS[table], *POSITION_COLUMNS[branch])
+
+
+def newest_first(branch: Branch) -> list[str]:
+    """ORDER BY expressions over a clean table that put the newest position of an `ind` first."""
+    return list(_NEWEST_FIRST[branch])
+
+
+def clean_select(table: Table, branch: Branch, source: str, carry: Sequence[str] = ()) -> str:
+    """Spark SQL that cleans the raw relation `source`, row by row: a stream has no DISTINCT, no window.
+
+    Gives the columns of `clean_columns`, then `carry` as they are in the source, then
+    `_ind`     the row's `ind` as the text it was found as,
+    `_rules`   int, bit n set: rule n of `rules_of(table)` replaced a value,
+    `_reason`  why the row belongs in quarantine; null when it is good.
+    """
+    conversions = (*POSITIONS[branch], *CONVERSIONS[table])
+    kept = [f"`{name}`" for name in carry]
+    finals = [f"{sql} AS `{name}`" for name, sql in CLEAN_COLUMNS[table].items()]
+    positions = [f"`{name}`" for name in POSITION_COLUMNS[branch]]
+    outputs = [
+        *finals,
+        *positions,
+        *kept,
+        "`_text_ind` AS `_ind`",
+        "`_rules`",
+        f"{_reason(conversions)} AS `_reason`",
+    ]
+    return _select(
+        outputs, f"(\n{_converted(table, conversions, kept, _ruled(table, branch, source, kept))}\n)"
+    )
+
+
+def changes_select(table: Table, source: str) -> str:
+    """Spark SQL over the result of `clean_select`: one row, one count per rule, over the good rows."""
+    counts = [
+        f"COUNT(CASE WHEN `_reason` IS NULL AND (`_rules` & {1 << bit}) <> 0 THEN 1 END) AS `{rule.id}`"
+        for bit, rule in enumerate(rules_of(table))
+    ]
+    return _select(counts or ["COUNT(*) AS `rows`"], source)
+
+
+def _ruled(table: Table, branch: Branch, source: str, kept: Sequence[str]) -> str:
+    """Raw text with the rules applied, still text."""
+    rules = rules_of(table)
+    columns = []
+    for name in raw_columns(table, branch):
+        mine = [rule for rule in rules if rule.column == name]
+        if name == "ind":
+            columns.append("COALESCE(`ind`, `index`) AS `ind`")
+        elif name != "index":
+            columns.append(f"{_replaced(name, mine)} AS `{name}`" if mine else f"`{name}`")
+    return _select([*columns, f"{_mask(rules)} AS `_rules`", *kept], source)
+
+
+def _replaced(column: str, rules: Iterable[Rule]) -> str:
+    branches = " ".join(f"WHEN {rule.when} THEN {rule.then}" for rule in rules)
+    return f"CASE {branches} ELSE `{column}` END"
+
+
+def _mask(rules: Sequence[Rule]) -> str:
+    columns = dict.fromkeys(rule.column for rule in rules)
+    masks = []
+    for column in columns:
+        branches = " ".join(
+            f"WHEN {rule.when} THEN {1 << bit}" for bit, rule in enumerate(rules) if rule.column == column
+        )
+        masks.append(f"CASE {branches} ELSE 0 END")
+    return " + ".join(masks) or "0"
+
+
+def _converted(table: Table, conversions: Sequence[Conversion], kept: Sequence[str], source: str) -> str:
+    """Every column in its type, beside the text it was read from."""
+    typed = {conversion.column: conversion for conversion in conversions}
+    plain = [f"`{name}`" for name in SOURCE_COLUMNS[table] if name not in typed and name != "index"]
+    converted = [f"{c.sql} AS `{c.column}`" for c in conversions]
+    texts = [f"`{c.column}` AS `_text_{c.column}`" for c in conversions]
+    return _select(
+        [*plain, *converted, *texts, f"`{RAW}`", f"`{RAW_BASE64}`", "`_rules`", *kept], f"(\n{source}\n)"
+    )
+
+
+def _reason(conversions: Sequence[Conversion]) -> str:
+    whole = [
+        f"WHEN `{RAW}` IS NOT NULL THEN {_wrong('value', 'a JSON object', RAW)}",
+        f"WHEN `{RAW_BASE64}` IS NOT NULL THEN {_wrong('value', 'UTF-8 text', RAW_BASE64)}",
+    ]
+    missing = [
+        f"WHEN `_text_{c.column}` IS NULL THEN '{c.column}: expected {c.expected}, got nothing'"
+        for c in conversions
+        if c.required
+    ]
+    unfit = [
+        f"WHEN `{c.column}` IS NULL AND `_text_{c.column}` IS NOT NULL "
+        f"THEN {_wrong(c.column, c.expected, f'_text_{c.column}')}"
+        for c in conversions
+    ]
+    return "CASE\n  " + "\n  ".join([*whole, *missing, *unfit]) + "\nEND"
+
+
+def _wrong(column: str, expected: str, found: str) -> str:
+    return f"CONCAT('{column}: expected {expected}, got \"', SUBSTRING(`{found}`, 1, {_SHOWN}), '\"')"
+
+
+def _select(columns: Iterable[str], source: str) -> str:
+    return "SELECT\n  " + ",\n  ".join(columns) + f"\nFROM {source}"

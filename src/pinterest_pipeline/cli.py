@@ -1,0 +1,405 @@
+"""`pinpipe`: one command for each room, and a few that run them together.
+
+Exit codes: 0 done · 1 figures disagree · 2 a setting or an argument is wrong · 3 a part does not answer ·
+4 an input cannot be read · 5 a port or a folder is in use · 6 the disk is full · 130 interrupted.
+"""
+
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from pinterest_pipeline.config import explained, load_credentials, load_settings
+from pinterest_pipeline.errors import Disagreement, DiskFull, PipelineError, is_disk_full
+from pinterest_pipeline.records.names import BRANCHES, Branch
+from pinterest_pipeline.terminal import configure_log, err, out, show_error
+
+app = typer.Typer(
+    name="pinpipe",
+    help="Posts flow in, are kept, cleaned and counted.\n\n"
+    "Start with [bold]pinpipe demo[/]: it runs everything once on this machine and ends.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+WHOLE = "The whole pipeline"
+ROOMS = "One room each, in the order of the flow"
+LOOK = "Look and prove"
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+PostsFile = Annotated[
+    Path | None,
+    typer.Option("--posts", help="A file of posts (JSON lines, may be .gz) instead of generated ones."),
+]
+ExitWithParent = Annotated[bool, typer.Option("--exit-with-parent", hidden=True)]
+BranchOption = Annotated[str, typer.Option("--branch", help="batch or stream.", metavar="BRANCH")]
+
+
+def emulate(branch: Branch) -> None:
+    """What the original's two scripts do: `pinpipe send` down one branch."""
+    main(["send", branch, *sys.argv[1:]])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; an error of ours is one clear message and an exit code, never a traceback."""
+    configure_log()
+    try:
+        app(arguments)
+    except PipelineError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        _fail(DiskFull(f"the disk is full: {error}", "free some space and start again; nothing is lost"))
+
+
+def _fail(error: PipelineError) -> None:
+    show_error(error)
+    sys.exit(error.exit_code)
+
+
+def _branch(name: str) -> Branch:
+    for branch in BRANCHES:
+        if branch == name:
+            return branch
+    raise typer.BadParameter(f"'{name}' is neither batch nor stream")
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+
+
+@app.command(rich_help_panel=WHOLE)
+def demo(
+    posts: PostsFile = None,
+    count: Annotated[
+        int | None,
+        typer.Option(min=1, help="Posts to send down each branch; 1,000 generated ones, or all of a file."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run everything once: fill, send, land, clean, answer, prove, stop.
+
+    Example: pinpipe demo --posts posts.jsonl.gz --count 88
+    """
+    from pinterest_pipeline import demo as demonstration
+    from pinterest_pipeline.outcome import disagreements
+    from pinterest_pipeline.terminal import steps
+
+    with steps() as progress:
+        result = demonstration.run(load_settings(), posts, count, progress)
+    problems = result.outcome.problems + disagreements(result.outcome)
+    if as_json:
+        _print_json({"answers": result.outcome.answers, "account": result.outcome.account()})
+    else:
+        _show_outcome(result.outcome, problems)
+    report_path = _write_report(result.workspace, result.outcome)
+    if not as_json:
+        out.print(f"\nThe report: {report_path}", soft_wrap=True)
+    if problems:
+        raise Disagreement("; ".join(problems))
+
+
+@app.command(rich_help_panel=WHOLE)
+def up() -> None:
+    """Start every room on this machine and keep it running until Ctrl-C.
+
+    Example: pinpipe up, then in another terminal: pinpipe fill, pinpipe send batch --count 100
+    """
+    from pinterest_pipeline.local import Supervisor, stop_event
+    from pinterest_pipeline.pipeline import Workspace
+
+    settings = load_settings()
+    stop = stop_event()
+    with Workspace(settings).only_one("up"):
+        supervisor = Supervisor(settings)
+        try:
+            url = supervisor.start()
+            out.print(
+                f"The gateway listens on {url}; logs are in {settings.data / 'logs'}; Ctrl-C stops all."
+            )
+            supervisor.run(stop)
+        finally:
+            supervisor.stop()
+
+
+@app.command(rich_help_panel=LOOK)
+def status(as_json: AsJson = False) -> None:
+    """Show which rooms run and how far each topic and stream has come."""
+    from dataclasses import asdict
+
+    from pinterest_pipeline.local import read_state
+    from pinterest_pipeline.pipeline import Workspace, lags
+    from pinterest_pipeline.terminal import show_lags
+
+    settings = load_settings()
+    state, found = read_state(settings.data), lags(Workspace(settings))
+    if as_json:
+        _print_json({"up": state, "lags": [asdict(lag) for lag in found]})
+        return
+    if state:
+        rooms = ", ".join(f"{name} ({pid})" for name, pid in state.rooms.items())
+        out.print(f"up: {state.gateway}; {rooms}")
+    else:
+        out.print("not up; start it: pinpipe up")
+    show_lags(found)
+
+
+@app.command(rich_help_panel=LOOK)
+def doctor() -> None:
+    """Check that this machine has what the pipeline needs, and say how to get what is missing."""
+    from pinterest_pipeline.doctor import examine
+
+    findings = examine(load_settings())
+    for finding in findings:
+        mark = "[green]✓[/]" if finding.is_well else "[yellow]✗[/]"
+        out.print(f"{mark} {finding.name}: {finding.found}", soft_wrap=True)
+        if finding.remedy:
+            out.print(f"    {finding.remedy}", soft_wrap=True)
+
+
+@app.command(rich_help_panel=LOOK)
+def settings() -> None:
+    """List every setting, its default and what it is for."""
+    for variable, default, meaning in explained():
+        out.print(f"[bold]{variable}[/] [dim](default {default})[/]\n    {meaning}", soft_wrap=True)
+
+
+@app.command(rich_help_panel=ROOMS)
+def fill(
+    posts: PostsFile = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="How many posts; 11,154 generated ones, or all of a file.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the generated posts.")] = 100,
+) -> None:
+    """Fill the source database of db_creds.yaml, replacing what its three tables hold.
+
+    Example: pinpipe fill --count 100000
+    """
+    from pinterest_pipeline.posts.database import PostDatabase
+    from pinterest_pipeline.posts.file import read_posts
+    from pinterest_pipeline.posts.generator import generate
+    from pinterest_pipeline.terminal import steps
+
+    url = load_credentials(load_settings().db_creds).database_url()
+    source = (
+        read_posts(posts, count) if posts else generate(seed=seed) if count is None else generate(count, seed)
+    )
+    with closing(PostDatabase(url)) as database, steps() as progress:
+        filled = database.fill(_counted(source, progress, count))
+    out.print(f"{filled:,} posts are in {url.render_as_string(hide_password=True)}", soft_wrap=True)
+
+
+def _counted(posts: Any, progress: Any, total: int | None) -> Any:
+    for number, post in enumerate(posts):
+        if number % 1_000 == 0:
+            progress("filling", number, total)
+        yield post
+
+
+@app.command(rich_help_panel=ROOMS)
+def send(
+    branch: Annotated[str, typer.Argument(help="batch (Kafka) or stream (Kinesis).")],
+    count: Annotated[int, typer.Option(min=1, help="Posts to send in the original's order.")] = 1_000,
+    every_post: Annotated[bool, typer.Option("--every-post", help="Send every post once instead.")] = False,
+    rate: Annotated[
+        float | None, typer.Option(help="Posts a second; as fast as it goes if not given.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the original's order.")] = 100,
+    last_row: Annotated[
+        int | None, typer.Option(help="Last row to draw from; 11,000 as the original if not given.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Requests under way at once.")] = 4,
+    batch: Annotated[int, typer.Option(min=1, help="Records of a request; the original sends 1.")] = 1,
+) -> None:
+    """Send posts from the source database through the API, and account for each.
+
+    Example: pinpipe send batch --count 500 --batch 100
+    """
+    from pinterest_pipeline.sending import Plan
+    from pinterest_pipeline.sending import send as send_posts
+
+    settings = load_settings()
+    plan = Plan(count=None if every_post else count, seed=seed, last_row=last_row)
+    send_posts(settings, _branch(branch), plan, rate=rate, workers=workers, batch=batch)
+
+
+@app.command(rich_help_panel=ROOMS)
+def gateway(
+    fd: Annotated[int | None, typer.Option(hidden=True)] = None, exit_with_parent: ExitWithParent = False
+) -> None:
+    """Take posts over HTTP and append them to the event log; answer when they are durable."""
+    import os
+    import signal
+    import socket
+
+    from pinterest_pipeline.gateway.app import create_app
+    from pinterest_pipeline.gateway.server import bind, serve
+    from pinterest_pipeline.local import watch_parent
+    from pinterest_pipeline.pipeline import Workspace, prepare
+
+    settings = load_settings()
+    listener = (
+        socket.socket(fileno=fd) if fd is not None else bind(settings.gateway.host, settings.gateway.port)
+    )
+    workspace = Workspace(settings)
+    topics, streams = workspace.topics_log(), workspace.streams_log()
+    prepare(settings, "batch", topics)
+    prepare(settings, "stream", streams)
+    if exit_with_parent:
+        watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    err.print(f"listening on {settings.gateway.host}:{listener.getsockname()[1]}")
+    try:
+        serve(create_app(settings.gateway, topics, streams), listener)
+    finally:
+        topics.close()
+        streams.close()
+
+
+@app.command(rich_help_panel=ROOMS)
+def sink(exit_with_parent: ExitWithParent = False) -> None:
+    """Write the topics as objects, until Ctrl-C."""
+    from pinterest_pipeline.local import stop_event
+    from pinterest_pipeline.pipeline import Workspace, run_sink
+
+    workspace = Workspace(load_settings())
+    with workspace.only_one("sink"):
+        run_sink(workspace, stop_event(exit_with_parent=exit_with_parent))
+
+
+@app.command(rich_help_panel=ROOMS)
+def load(
+    every: Annotated[
+        float | None, typer.Option(min=0.1, help="Load again every so many seconds, until Ctrl-C.")
+    ] = None,
+    exit_with_parent: ExitWithParent = False,
+) -> None:
+    """Clean new objects into the batch branch's Delta tables; running it twice changes nothing."""
+    from pinterest_pipeline.local import stop_event
+    from pinterest_pipeline.pipeline import Workspace, load_batch
+
+    workspace = Workspace(load_settings())
+    stop = stop_event(exit_with_parent=exit_with_parent)
+    with workspace.engine() as engine:
+        _show_loaded(load_batch(workspace, engine))
+        while every is not None and not stop.wait(every):
+            _show_loaded(load_batch(workspace, engine))
+
+
+@app.command(rich_help_panel=ROOMS)
+def stream(
+    until_empty: Annotated[
+        bool, typer.Option("--until-empty", help="Stop when nothing is left to read.")
+    ] = False,
+    exit_with_parent: ExitWithParent = False,
+) -> None:
+    """Clean the streams into the stream branch's Delta tables in micro-batches, until Ctrl-C."""
+    from pinterest_pipeline.local import stop_event
+    from pinterest_pipeline.pipeline import StreamLoader, Workspace, prepare
+
+    settings = load_settings()
+    workspace = Workspace(settings)
+    stop = stop_event(exit_with_parent=exit_with_parent)
+    with workspace.only_one("stream"), workspace.engine() as engine:
+        log = workspace.streams_log()
+        try:
+            prepare(settings, "stream", log)
+            loader = StreamLoader(workspace, engine, log)
+            while not stop.is_set():
+                loaded = loader.step()
+                _show_loaded(loaded)
+                if any(table.read for table in loaded.values()):
+                    continue
+                if until_empty:
+                    break
+                stop.wait(settings.stream.poll_seconds)
+        finally:
+            log.close()
+
+
+def _show_loaded(loaded: Any) -> None:
+    for table, result in loaded.items():
+        if result.read:
+            err.print(f"{table}: {result.read:,} read, {result.quarantined:,} quarantined")
+
+
+@app.command(rich_help_panel=ROOMS)
+def analyse(
+    branch: BranchOption = "batch",
+    as_json: AsJson = False,
+    csv: Annotated[
+        Path | None, typer.Option(help="Also write one CSV file for each answer into this folder.")
+    ] = None,
+) -> None:
+    """Answer the eight questions.
+
+    Example: pinpipe analyse --branch stream --json
+    """
+    from pinterest_pipeline.analyses.catalog import load as catalog
+    from pinterest_pipeline.pipeline import Workspace, answers
+    from pinterest_pipeline.reports.csv_files import write_csvs
+    from pinterest_pipeline.terminal import show_answer
+
+    workspace = Workspace(load_settings())
+    with workspace.engine() as engine:
+        found = answers(workspace, engine, _branch(branch))
+    if csv:
+        write_csvs(found, csv)
+    if as_json:
+        _print_json(found)
+        return
+    for analysis in catalog():
+        show_answer(analysis, found[analysis.name])
+
+
+@app.command(rich_help_panel=ROOMS)
+def report() -> None:
+    """Write the answers, the cleaning counts and the account of records as one HTML file."""
+    from pinterest_pipeline.outcome import loaded_branches, outcome
+    from pinterest_pipeline.pipeline import Workspace
+
+    workspace = Workspace(load_settings())
+    out.print(str(_write_report(workspace, outcome(workspace, loaded_branches(workspace)))), soft_wrap=True)
+
+
+@app.command(rich_help_panel=LOOK)
+def verify(as_json: AsJson = False) -> None:
+    """Recompute the account of every record from the data itself; exit 1 when it does not hold."""
+    from pinterest_pipeline.outcome import loaded_branches, outcome
+    from pinterest_pipeline.pipeline import Workspace
+    from pinterest_pipeline.terminal import show_accounts
+
+    workspace = Workspace(load_settings())
+    result = outcome(workspace, loaded_branches(workspace))
+    if as_json:
+        _print_json(result.account())
+    else:
+        show_accounts(result.accounts, result.problems)
+    if result.problems:
+        raise Disagreement("; ".join(result.problems))
+
+
+def _show_outcome(result: Any, problems: list[str]) -> None:
+    from pinterest_pipeline.analyses.catalog import load as catalog
+    from pinterest_pipeline.terminal import show_accounts, show_answer, show_changes
+
+    branch = result.branches[0]
+    for analysis in catalog():
+        show_answer(analysis, result.answers[branch][analysis.name])
+    show_changes(result.changes)
+    show_accounts(result.accounts, problems)
+
+
+def _write_report(workspace: Any, result: Any) -> Path:
+    from pinterest_pipeline.outcome import write_report
+
+    path: Path = write_report(workspace, result)
+    return path

@@ -1,0 +1,71 @@
+"""Looks whether this machine has what the pipeline needs, before it is needed."""
+
+import importlib.metadata
+import os
+import shutil
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from pinterest_pipeline.config import Settings, load_credentials
+from pinterest_pipeline.errors import PipelineError
+from pinterest_pipeline.gateway.server import bind
+from pinterest_pipeline.posts.database import PostDatabase
+
+_LEAST_FREE_BYTES = 2 * 2**30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One look: what was looked at, how it is, what to do if it is not well."""
+
+    name: str
+    is_well: bool
+    found: str
+    remedy: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything once; nothing is changed."""
+    return [_python(), _folder(settings.data), _disk(settings.data), _port(settings), _database(settings)]
+
+
+def _python() -> Finding:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    duckdb, delta = (importlib.metadata.version(name) for name in ("duckdb", "deltalake"))
+    return Finding("Python", sys.version_info >= (3, 11), f"{version}, DuckDB {duckdb}, delta-rs {delta}")
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+
+
+def _folder(path: Path) -> Finding:
+    can_write = os.access(_existing(path), os.W_OK)
+    return Finding(
+        "working folder", can_write, str(path), "" if can_write else "name another by PINPIPE_DATA"
+    )
+
+
+def _disk(path: Path) -> Finding:
+    free = shutil.disk_usage(_existing(path)).free
+    remedy = "" if free >= _LEAST_FREE_BYTES else "free some space, or name another folder by PINPIPE_DATA"
+    return Finding("free space", free >= _LEAST_FREE_BYTES, f"{free / 2**30:,.1f} GiB", remedy)
+
+
+def _port(settings: Settings) -> Finding:
+    try:
+        listener: socket.socket = bind(settings.gateway.host, settings.gateway.port)
+    except PipelineError as error:
+        return Finding("gateway's port", False, error.problem, error.remedy)
+    listener.close()
+    return Finding("gateway's port", True, f"{settings.gateway.host}:{settings.gateway.port} is free")
+
+
+def _database(settings: Settings) -> Finding:
+    try:
+        database = PostDatabase(load_credentials(settings.db_creds).database_url())
+        return Finding("source database", True, f"{database.rows():,} posts")
+    except PipelineError as error:
+        return Finding("source database", False, error.problem, error.remedy)

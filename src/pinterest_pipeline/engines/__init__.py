@@ -1,0 +1,1 @@
+"""Who runs the cleaning and the analyses: Spark SQL and files in, Arrow tables and answers out."""

@@ -1,0 +1,239 @@
+# ruff: noqa: S608 - the SQL is put together from names of this package and quoted paths
+"""DuckDB runs the Spark SQL of cleaning and analyses, translated by sqlglot, in bounded memory."""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+import sqlglot
+
+from pinterest_pipeline.analyses.catalog import load
+from pinterest_pipeline.cleaning.rules import rules_of
+from pinterest_pipeline.cleaning.select import (
+    changes_select,
+    clean_columns,
+    clean_select,
+    newest_first,
+    raw_columns,
+)
+from pinterest_pipeline.config import EngineSettings
+from pinterest_pipeline.engines.bad_lines import BadLine, quarantine_rows
+from pinterest_pipeline.engines.base import Answer, Source, clean_schema, quarantine_schema
+from pinterest_pipeline.errors import DiskFull, Fatal, is_disk_full
+from pinterest_pipeline.records.names import Branch, Table
+from pinterest_pipeline.records.schemas import POSITION_COLUMNS
+
+_RAW: Final = "raw_lines"
+_FILE: Final = "filename"
+_PLACE: Final = "_place"
+# DuckDB stops at a longer line; the log takes records of 1 MiB by default.
+_MAX_LINE_BYTES: Final = 32 * 2**20
+
+
+class DuckDBEngine:
+    """An in-memory DuckDB that spills into a folder of its own below `spill`, removed on close."""
+
+    def __init__(self, settings: EngineSettings, spill: Path) -> None:
+        spill.mkdir(parents=True, exist_ok=True)
+        self._folder = Path(tempfile.mkdtemp(prefix="duckdb-", dir=spill))
+        self._connection = duckdb.connect(config=_config(settings, self._folder))
+        self._numbers = count()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def clean(self, table: Table, branch: Branch, files: Sequence[Path]) -> "DuckDBCleaned":
+        """Clean the landed lines of `files`; raises DiskFull, or Fatal when a file cannot be read."""
+        return DuckDBCleaned(self._connection, f"cleaned_{next(self._numbers)}", table, branch, files)
+
+    def answers(self, tables: Mapping[Table, Source]) -> dict[str, Answer]:
+        """Name of analysis -> its rows, ints as int and medians as float, in the order of its SQL."""
+        with _explained(), self._connection.cursor() as cursor:
+            for table, source in tables.items():
+                _show_clean(cursor, table, source)
+            return {name: _answer(cursor, sql) for name, sql in _analyses()}
+
+
+class DuckDBCleaned:
+    """One cleaning: its rows stay in a table of the engine until it is closed."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        name: str,
+        table: Table,
+        branch: Branch,
+        files: Sequence[Path],
+    ) -> None:
+        self._connection = connection
+        self._name = name
+        self._losers = f"{name}_losers"
+        self._table: Table = table
+        self._branch: Branch = branch
+        with _explained():
+            _show_raw(connection, table, branch, files, _FILE)
+            connection.execute(f"CREATE TABLE {name} AS {_cleaning(table, branch, _FILE)}")
+            self.read, self.good, distinct = self._figures()
+            losers = self._older() if distinct < self.good else "SELECT 0 AS loser LIMIT 0"
+            connection.execute(f"CREATE TABLE {self._losers} AS {losers}")
+            self.changes = self._changes()
+            self.quarantined = self._quarantined()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.execute(f"DROP TABLE IF EXISTS {self._losers}; DROP TABLE IF EXISTS {self._name}")
+
+    @property
+    def rows(self) -> pa.RecordBatchReader:
+        """The clean rows, one per `ind`; a cursor of its own lets the engine work on while they are read."""
+        columns = ", ".join(map(_quoted, clean_columns(self._table, self._branch)))
+        winners = f"_reason IS NULL AND rowid NOT IN (FROM {self._losers})"
+        with _explained():
+            found = self._connection.cursor().sql(f"SELECT {columns} FROM {self._name} WHERE {winners}")
+            reader: pa.RecordBatchReader = found.to_arrow_reader()
+        return reader.cast(clean_schema(self._table, self._branch))
+
+    def _figures(self) -> tuple[Any, ...]:
+        """Lines read, good ones, different `ind` among the good."""
+        good = "FILTER (WHERE _reason IS NULL)"
+        counts = f"COUNT(*), COUNT(*) {good}, COUNT(DISTINCT ind) {good}"
+        return self._one_row(f"SELECT {counts} FROM {self._name}")
+
+    def _older(self) -> str:
+        """SQL for the rows that a newer position has overtaken; sorts narrow columns, never whole rows."""
+        newest = ", ".join(newest_first(self._branch)).replace("`", '"')
+        good = f"FROM {self._name} WHERE _reason IS NULL"
+        twice = f"SELECT ind {good} GROUP BY ind HAVING COUNT(*) > 1"
+        place = f"ROW_NUMBER() OVER (PARTITION BY ind ORDER BY {newest})"
+        placed = f"SELECT rowid AS loser, {place} AS place {good} AND ind IN ({twice})"
+        return f"SELECT loser FROM ({placed}) WHERE place > 1"
+
+    def _changes(self) -> dict[str, int]:
+        rules = [rule.id for rule in rules_of(self._table)]
+        counts = self._one_row(_translated(changes_select(self._table, self._name))) if rules else ()
+        return dict(zip(rules, counts, strict=True))
+
+    def _one_row(self, sql: str) -> tuple[Any, ...]:
+        row = self._connection.execute(sql).fetchone()
+        assert row is not None  # each caller asks for an aggregate without GROUP BY
+        return row
+
+    def _quarantined(self) -> pa.Table:
+        rows: list[dict[str, Any]] = []
+        if self.read > self.good:
+            sql = f"SELECT DISTINCT {_FILE} FROM {self._name} WHERE _reason IS NOT NULL ORDER BY 1"
+            for file in [Path(name) for (name,) in self._connection.execute(sql).fetchall()]:
+                rows += quarantine_rows(self._table, self._branch, file, self._bad_lines(file))
+        return pa.Table.from_pylist(rows, schema=quarantine_schema(self._branch))
+
+    def _bad_lines(self, file: Path) -> Iterator[BadLine]:
+        """The bad rows of one file, read again with their places: a parallel read of many files has none."""
+        place = f"ROW_NUMBER() OVER () AS {_PLACE}"
+        _show_raw(self._connection, self._table, self._branch, [file], place)
+        columns = ", ".join([_PLACE, "_reason", "_ind", *POSITION_COLUMNS[self._branch]])
+        cleaned = _cleaning(self._table, self._branch, _PLACE)
+        sql = f"SELECT {columns} FROM ({cleaned}) WHERE _reason IS NOT NULL"
+        for line, reason, ind, *position in self._connection.execute(sql).fetchall():
+            yield BadLine(line, reason, ind, tuple(position))
+
+
+def _config(settings: EngineSettings, folder: Path) -> dict[str, str | bool | int | float | list[str]]:
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "TimeZone": "UTC",  # else the machine's
+        "autoinstall_known_extensions": False,  # nothing is fetched from the network
+        "memory_limit": settings.memory_limit,
+        "temp_directory": str(folder),
+    }
+    return config | ({"threads": settings.threads} if settings.threads else {})
+
+
+def _show_raw(
+    connection: duckdb.DuckDBPyConnection, table: Table, branch: Branch, files: Sequence[Path], extra: str
+) -> None:
+    """Make the raw relation: every column text, a line that is no JSON object a row of nulls."""
+    columns = dict.fromkeys(raw_columns(table, branch), "VARCHAR")
+    options = f"format = 'newline_delimited', columns = {columns}, maximum_object_size = {_MAX_LINE_BYTES}"
+    nothing = ", ".join(f"NULL::VARCHAR AS {_quoted(name)}" for name in (*columns, _FILE))
+    lines = (
+        f"read_json({_texts(files)}, {options}, ignore_errors = true, filename = true)"
+        if files
+        else f"(SELECT {nothing} LIMIT 0)"
+    )
+    names = ", ".join(map(_quoted, columns))
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW {_RAW} AS SELECT {names}, {extra} FROM {lines}")
+
+
+def _show_clean(cursor: duckdb.DuckDBPyConnection, table: Table, source: Source) -> None:
+    if isinstance(source, ds.Dataset):
+        cursor.register(table, source)
+    elif source:
+        cursor.execute(f"CREATE OR REPLACE TEMP VIEW {_quoted(table)} AS FROM read_parquet({_texts(source)})")
+    else:
+        cursor.register(table, clean_schema(table, "batch").empty_table())
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _texts(values: Iterable[Path | str]) -> str:
+    quoted = (str(value).replace("'", "''") for value in values)
+    return "[" + ", ".join(f"'{text}'" for text in quoted) + "]"
+
+
+def _answer(cursor: duckdb.DuckDBPyConnection, sql: str) -> Answer:
+    found = cursor.execute(sql)
+    names = [column[0] for column in found.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+@cache
+def _cleaning(table: Table, branch: Branch, carry: str) -> str:
+    return _translated(clean_select(table, branch, _RAW, (carry,)))
+
+
+@cache
+def _analyses() -> tuple[tuple[str, str], ...]:
+    return tuple((analysis.name, _translated(analysis.sql)) for analysis in load())
+
+
+def _translated(sql: str) -> str:
+    return sqlglot.transpile(sql, read="spark", write="duckdb")[0]
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """DuckDB's errors as ours."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise Fatal(f"the engine ran out of memory: {error}", "raise PINPIPE_ENGINE__MEMORY_LIMIT") from error
+    except duckdb.Error as error:
+        if is_disk_full(error):
+            raise DiskFull(f"the engine cannot spill: {error}", "free some room and run it again") from error
+        raise Fatal(f"the engine failed: {error}") from error

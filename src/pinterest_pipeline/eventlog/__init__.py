@@ -1,0 +1,1 @@
+"""The log: topics and streams as partitioned, durable sequences of records, behind one protocol."""

@@ -1,0 +1,44 @@
+"""Which partition a key belongs to (pure): as Kafka's producers and as Kinesis decide it."""
+
+import hashlib
+import struct
+from typing import Final
+
+_MASK: Final = 0xFFFFFFFF
+_M: Final = 0x5BD1E995
+_SEED: Final = 0x9747B28C
+
+HASH_SPACE: Final = 2**128
+
+
+def murmur2(data: bytes) -> int:
+    """The hash of Kafka's Java client (32-bit murmur2), as an unsigned number."""
+    length = len(data)
+    state = _SEED ^ length
+    whole = length & ~3
+    for word in struct.unpack(f"<{whole >> 2}I", data[:whole]):
+        mixed = (word * _M) & _MASK
+        mixed = ((mixed ^ (mixed >> 24)) * _M) & _MASK
+        state = ((state * _M) & _MASK) ^ mixed
+    if whole != length:
+        state = ((state ^ int.from_bytes(data[whole:], "little")) * _M) & _MASK
+    state = ((state ^ (state >> 13)) * _M) & _MASK
+    return state ^ (state >> 15)
+
+
+def kafka_partition(key: bytes, partitions: int) -> int:
+    """The partition that Kafka's default partitioner chooses for a key."""
+    return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def kinesis_shard(key: bytes, shards: int) -> int:
+    """The number of the shard whose hash key range holds the key's MD5."""
+    hashed = int.from_bytes(hashlib.md5(key, usedforsecurity=False).digest(), "big")
+    return min(hashed // (HASH_SPACE // shards), shards - 1)
+
+
+def hash_range(shard: int, shards: int) -> tuple[int, int]:
+    """First and last hash key of a shard: equal parts of the space, the last one takes what is left over."""
+    part = HASH_SPACE // shards
+    last = HASH_SPACE if shard == shards - 1 else (shard + 1) * part
+    return shard * part, last - 1

@@ -1,0 +1,35 @@
+"""Offsets and partitions under the names that Kinesis gives them (pure)."""
+
+import re
+from typing import Final
+
+from pinterest_pipeline.errors import BadInput
+
+_DIGITS: Final = 55
+_SEQUENCE: Final = re.compile(r"4[0-9]{55}")
+_SHARD: Final = re.compile(r"shardId-([0-9]{12})")
+
+
+def sequence_number(offset: int) -> str:
+    """An offset as a sequence number: 56 digits, so that the order of the texts is that of the numbers."""
+    return f"4{offset:0{_DIGITS}d}"
+
+
+def offset_of(sequence: str) -> int:
+    """The offset of a sequence number; raises BadInput when the text is none of ours."""
+    if not _SEQUENCE.fullmatch(sequence):
+        raise BadInput(f"'{sequence[:100]}' is no sequence number of this log")
+    return int(sequence[1:])
+
+
+def shard_id(partition: int) -> str:
+    """The name of a shard: `shardId-000000000000` is the first."""
+    return f"shardId-{partition:012d}"
+
+
+def partition_of(shard: str) -> int:
+    """The partition of a shard's name; raises BadInput when the text is no such name."""
+    match = _SHARD.fullmatch(shard)
+    if match is None:
+        raise BadInput(f"'{shard[:100]}' is no shard's name", "shards are named like shardId-000000000000")
+    return int(match[1])

@@ -1,0 +1,220 @@
+"""The one thread that writes: everything that waits goes into one transaction, hence one fsync."""
+
+import functools
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pinterest_pipeline.errors import PipelineError, Unavailable, UnknownTopic
+from pinterest_pipeline.eventlog.base import Receipt, Record, Refusal
+from pinterest_pipeline.eventlog.filelock import FileLock
+from pinterest_pipeline.eventlog.sqlite_file import OFFSET_BITS, translated
+
+T = TypeVar("T")
+
+# sqlite3 lets go of the interpreter's lock at every statement, and may wait 5 ms to get it back while another
+# thread works (measured: 1,600 records/s row by row beside a busy thread, 14,000 with rows joined).
+_ROWS_PER_INSERT: Final = 250
+_GROUP_BYTES: Final = 16 * 2**20
+
+
+@dataclass(slots=True)
+class _Partition:
+    id: int
+    next_offset: int
+    last_timestamp: int
+
+
+@dataclass(slots=True)
+class _Topic:
+    id: int
+    partitions: list[_Partition]
+    changed: set[int] = field(default_factory=set)
+
+
+class Transaction:
+    """What one group of jobs does; appended records wait in memory for `flush`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self._topics: dict[str, _Topic] = {}
+        self._values: list[int | bytes | None] = []
+
+    def topic(self, name: str) -> _Topic:
+        """A topic with its partitions as they stand within this transaction; raises UnknownTopic."""
+        known = self._topics.get(name)
+        if known is None:
+            rows = self.connection.execute(
+                "SELECT t.id, p.id, p.next_offset, p.last_timestamp FROM topics t"
+                " JOIN partitions p ON p.topic_id = t.id WHERE t.name = ? ORDER BY p.partition",
+                (name,),
+            ).fetchall()
+            if not rows:
+                raise UnknownTopic(name)
+            known = self._topics[name] = _Topic(rows[0][0], [_Partition(*row[1:]) for row in rows])
+        return known
+
+    def add(self, topic: _Topic, number: int, record: Record, now: int) -> Receipt:
+        """Put a record at the end of a partition, at a time that is never before its predecessor's."""
+        partition = topic.partitions[number]
+        offset = partition.next_offset
+        timestamp = max(partition.last_timestamp, now if record.timestamp is None else record.timestamp)
+        partition.next_offset = offset + 1
+        partition.last_timestamp = timestamp
+        topic.changed.add(number)
+        self._values += (partition.id << OFFSET_BITS | offset, timestamp, record.key, record.value)
+        return Receipt(number, offset, timestamp)
+
+    def flush(self) -> None:
+        """Write what was added, and forget what is known of topics: the next job may delete one."""
+        values, step = self._values, 4 * _ROWS_PER_INSERT
+        for start in range(0, len(values), step):
+            chunk = values[start : start + step]
+            self.connection.execute(_insert(len(chunk) // 4), chunk)
+        for topic in self._topics.values():
+            changed = [topic.partitions[number] for number in topic.changed]
+            self.connection.executemany(
+                "UPDATE partitions SET next_offset = ?, last_timestamp = ? WHERE id = ?",
+                [(partition.next_offset, partition.last_timestamp, partition.id) for partition in changed],
+            )
+        self._values = []
+        self._topics = {}
+
+
+@functools.cache
+def _insert(rows: int) -> str:
+    return "INSERT INTO records VALUES " + ", ".join(["(?, ?, ?, ?)"] * rows)  # noqa: S608 - question marks only
+
+
+@dataclass(slots=True)
+class _Job:
+    work: Callable[[Transaction], Any]
+    size: int
+    future: "Future[Any]"
+    result: Any = None
+    failure: PipelineError | None = None
+
+
+class Writer:
+    """Runs jobs one after the other in a thread of its own, as many in one transaction as are waiting."""
+
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, lock: FileLock, max_waiting_bytes: int
+    ) -> None:
+        self._path = path
+        self._connection = connection
+        self._lock = lock
+        self._max_waiting_bytes = max_waiting_bytes
+        self._waiting: deque[_Job] = deque()
+        self._waiting_bytes = 0
+        self._closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name=f"writer of {path.name}", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[Transaction], T], size: int = 0) -> "Future[T]":
+        """Have a job done; its future is done once the job is on the disk, or nothing of it is.
+
+        A job that raises must not have changed anything. Fails with Unavailable when too many bytes wait.
+        """
+        future: Future[T] = Future()
+        with self._changed:
+            if self._closed:
+                future.set_exception(Unavailable(f"the event log {self._path} is closed"))
+            elif self._waiting and self._waiting_bytes + size > self._max_waiting_bytes:
+                future.set_exception(
+                    Unavailable("the event log has too much to write already", "try again later")
+                )
+            else:
+                self._waiting.append(_Job(work, size, future))
+                self._waiting_bytes += size
+                self._changed.notify()
+        return future
+
+    def close(self) -> None:
+        """Do what waits, then end the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while group := self._next_group():
+            running = [job for job in group if job.future.set_running_or_notify_cancel()]
+            try:
+                self._commit(running)
+            except Exception as error:  # nothing may end this thread: every caller waits for its future
+                self._fail(running, error)
+            else:
+                _settle(running)
+
+    def _next_group(self) -> list[_Job]:
+        """Jobs that wait, at least one; none once the writer is closed and all is done."""
+        with self._changed:
+            while not self._waiting and not self._closed:
+                self._changed.wait()
+            group: list[_Job] = []
+            size = 0
+            while self._waiting and size < _GROUP_BYTES:
+                job = self._waiting.popleft()
+                group.append(job)
+                size += job.size
+            self._waiting_bytes -= size
+            return group
+
+    def _commit(self, jobs: Sequence[_Job]) -> None:
+        with self._lock.held():
+            self._connection.execute("BEGIN IMMEDIATE")
+            transaction = Transaction(self._connection)
+            for job in jobs:
+                try:
+                    job.result = job.work(transaction)
+                except PipelineError as error:
+                    job.failure = error
+            transaction.flush()
+            self._connection.execute("COMMIT")
+
+    def _fail(self, jobs: Sequence[_Job], error: Exception) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        reason = translated(error, self._path) if isinstance(error, sqlite3.Error) else error
+        for job in jobs:
+            job.future.set_exception(job.failure or reason)
+
+
+def _settle(jobs: Sequence[_Job]) -> None:
+    for job in jobs:
+        if job.failure is not None:
+            job.future.set_exception(job.failure)
+        else:
+            job.future.set_result(job.result)
+
+
+def place(
+    transaction: Transaction,
+    topic_name: str,
+    records: Sequence[Record],
+    choose: Callable[[int, int, Record], int | Refusal],
+) -> list[Receipt | Refusal]:
+    """Add records where `choose(topic id, partitions, record)` says, or not at all when it refuses one."""
+    topic = transaction.topic(topic_name)
+    count, now = len(topic.partitions), now_ms()
+    outcomes: list[Receipt | Refusal] = []
+    for record in records:
+        chosen = choose(topic.id, count, record)
+        if isinstance(chosen, Refusal):
+            outcomes.append(chosen)
+        else:
+            outcomes.append(transaction.add(topic, chosen, record, now))
+    return outcomes
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,194 @@
+"""Counts every record of one table of one branch, from receipt to clean row, by sets and not by sums.
+
+    sent         = acknowledged + refused + unknown         (the receipts the emulator wrote)
+    acknowledged = landed, each at the place its receipt names
+    landed       = clean + duplicate + quarantined, each exactly once
+
+A landed record without a receipt was sent by someone else, or its answer was lost on the way: it is counted
+and named, and no fault.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from pinterest_pipeline.records.names import Branch
+from pinterest_pipeline.records.receipts import Account
+from pinterest_pipeline.records.schemas import POSITION_COLUMNS
+
+
+@dataclass(frozen=True)
+class TableAccount:
+    """The counts of one table of one branch, and what does not hold, in words."""
+
+    sent: int
+    acknowledged: int
+    refused: int
+    unknown: int
+    landed: int
+    clean: int
+    duplicate: int
+    quarantined: int
+    without_receipt: int
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Where the facts lie: JSON lines of landed records and of receipts, Parquet files of the tables."""
+
+    landed: Sequence[Path]
+    clean: Sequence[str]
+    quarantine: Sequence[str]
+    receipts: Sequence[Path]
+
+
+def account(branch: Branch, table: str, evidence: Evidence, sent: Account) -> TableAccount:
+    """Recompute the account of one table."""
+    with duckdb.connect() as connection:
+        _make_views(connection, branch, table, evidence)
+        count = {name: _count(connection, query) for name, query in _COUNTS.items()}
+        problems = [
+            text.format(count=found) for query, text in _MUST_BE_EMPTY if (found := _count(connection, query))
+        ]
+    if sent.sent != sent.acknowledged + sent.refused + sent.unknown:
+        problems.append("sent is not acknowledged + refused + unknown")
+    if count["landed"] != count["clean"] + count["duplicate"] + count["quarantined"]:
+        problems.append("landed is not clean + duplicate + quarantined")
+    return TableAccount(
+        sent=sent.sent,
+        acknowledged=sent.acknowledged,
+        refused=sent.refused,
+        unknown=sent.unknown,
+        problems=[f"{branch} {table}: {problem}" for problem in problems],
+        **count,
+    )
+
+
+_COUNTS = {
+    "landed": "SELECT count(*) FROM landed",
+    "clean": "SELECT count(*) FROM clean",
+    "quarantined": "SELECT count(*) FROM quarantined",
+    # A duplicate: not itself in the clean table, but a row of its `ind` is.
+    "duplicate": """SELECT count(*) FROM (FROM landed ANTI JOIN clean USING (part, place))
+        ANTI JOIN quarantined USING (part, place) WHERE ind IN (SELECT ind FROM clean)""",
+    "without_receipt": "SELECT count(*) FROM landed ANTI JOIN receipts USING (part, place)",
+}
+_MUST_BE_EMPTY = (
+    (
+        "SELECT count(*) FROM receipts ANTI JOIN landed USING (part, place, ind)",
+        "{count} acknowledged records are not where their receipts say",
+    ),
+    (
+        "SELECT count(*) - count(DISTINCT (part, place)) FROM landed",
+        "{count} places have landed more than once",
+    ),
+    (
+        "SELECT count(*) - count(DISTINCT (part, place)) FROM receipts",
+        "{count} receipts name a place that another receipt names too",
+    ),
+    (
+        "SELECT count(*) FROM clean ANTI JOIN landed USING (part, place, ind)",
+        "{count} clean rows come from no landed record",
+    ),
+    ("SELECT count(*) - count(DISTINCT ind) FROM clean", "{count} clean rows repeat an ind"),
+    (
+        "SELECT count(*) FROM quarantined ANTI JOIN landed USING (part, place) WHERE place IS NOT NULL",
+        "{count} quarantined rows come from no landed record",
+    ),
+    (
+        "SELECT count(*) - count(DISTINCT (part, place)) FROM quarantined",
+        "{count} quarantined rows are there twice",
+    ),
+    (
+        "SELECT count(*) FROM clean SEMI JOIN quarantined USING (part, place)",
+        "{count} records are both clean and quarantined",
+    ),
+    (
+        """SELECT count(*) FROM (FROM landed ANTI JOIN clean USING (part, place))
+           ANTI JOIN quarantined USING (part, place)
+           WHERE place IS NOT NULL AND (ind IS NULL OR ind NOT IN (SELECT ind FROM clean))""",
+        "{count} landed records are neither clean, duplicate nor quarantined",
+    ),
+)
+
+
+def _make_views(
+    connection: duckdb.DuckDBPyConnection, branch: Branch, table: str, evidence: Evidence
+) -> None:
+    _, part, place, _ = POSITION_COLUMNS[branch]
+    fields = dict.fromkeys(("ind", "index", part, place), "VARCHAR")
+    placed = f'"{part}"::VARCHAR AS part, "{place}"::VARCHAR AS place'
+    _materialise(
+        connection,
+        "landed",
+        f'SELECT coalesce(ind, "index") AS ind, {placed}',
+        _json_lines(evidence.landed, fields),
+    )
+    _materialise(connection, "clean", f"SELECT ind::VARCHAR AS ind, {placed}", _parquet(evidence.clean))
+    _materialise(
+        connection,
+        "quarantined",
+        f"SELECT {placed}",
+        _parquet(evidence.quarantine),
+        f"WHERE table_name = '{table}'",
+    )
+    connection.execute("CREATE TEMP TABLE receipts (ind VARCHAR, part VARCHAR, place VARCHAR)")
+    if evidence.receipts:
+        connection.execute(_receipts(evidence.receipts, branch), {"table": table})
+
+
+def _materialise(
+    connection: duckdb.DuckDBPyConnection, name: str, select: str, source: str | None, where: str = ""
+) -> None:
+    if source is None:
+        columns = "part VARCHAR, place VARCHAR" + ("" if name == "quarantined" else ", ind VARCHAR")
+        connection.execute(f"CREATE TEMP TABLE {name} ({columns})")
+    else:
+        connection.execute(f"CREATE TEMP TABLE {name} AS {select} FROM {source} {where}")
+
+
+def _quoted(paths: Sequence[Path] | Sequence[str]) -> str:
+    return "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths) + "]"
+
+
+def _parquet(files: Sequence[str]) -> str | None:
+    return f"read_parquet({_quoted(files)}, union_by_name = true)" if files else None
+
+
+def _json_lines(files: Sequence[Path], columns: dict[str, str]) -> str | None:
+    if not files:
+        return None
+    return (
+        f"read_json({_quoted(files)}, format = 'newline_delimited', columns = {columns},"
+        " ignore_errors = true, maximum_object_size = 67108864)"
+    )
+
+
+def _receipts(files: Sequence[Path], branch: Branch) -> str:
+    """Receipts as rows: the n-th outcome of a request belongs to its n-th `ind`."""
+    part, place = ("partition", '"offset"') if branch == "batch" else ("shard", "sequence")
+    columns = (
+        "{request: 'BIGINT', table: 'VARCHAR', ind: 'VARCHAR[]', outcomes:"
+        ' \'STRUCT("partition" VARCHAR, "offset" VARCHAR, shard VARCHAR, sequence VARCHAR)[]\'}'
+    )
+    return f"""
+        INSERT INTO receipts
+        WITH lines AS (
+            SELECT * FROM read_json({_quoted(files)}, format = 'newline_delimited', columns = {columns},
+                                    ignore_errors = true, filename = true)
+        ), outcomes AS (
+            SELECT unnest(sent.ind) AS ind, unnest(done.outcomes) AS outcome
+            FROM lines AS sent JOIN lines AS done USING (filename, request)
+            WHERE sent.ind IS NOT NULL AND done.outcomes IS NOT NULL AND sent."table" = $table
+        )
+        SELECT ind, outcome.{part}, outcome.{place} FROM outcomes WHERE outcome.{place} IS NOT NULL
+    """  # noqa: S608 -- paths are quoted, the other names are constants
+
+
+def _count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,204 @@
+"""Starts every room as a process of its own, starts a dead one again, stops them cleanly."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import msgspec
+import structlog
+
+from pinterest_pipeline.config import Settings, child_environment
+from pinterest_pipeline.errors import BadInput, Fatal, SettingError
+from pinterest_pipeline.gateway.server import bind
+
+STATE_FILE = "up.json"
+_HOPELESS = {error.exit_code for error in (SettingError, BadInput)}
+_STOP_SECONDS = 30.0
+_LONGEST_PAUSE = 10.0
+_log = structlog.get_logger("up")
+
+
+class State(msgspec.Struct):
+    """What `pinpipe up` says of itself in `up.json`."""
+
+    pid: int
+    gateway: str
+    rooms: dict[str, int]
+    """Process id of each room."""
+
+
+@dataclass
+class _Room:
+    name: str
+    arguments: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    failures: int = 0
+    start_at: float = 0.0
+
+
+class Supervisor:
+    """All rooms on one machine. The listening socket is held here, so that requests wait out a restart."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._socket: socket.socket | None = None
+        self._rooms: list[_Room] = []
+
+    def start(self) -> str:
+        """Start all rooms; returns the gateway's address. Raises PortInUse."""
+        self._wait_for_orphans()
+        self._socket = bind(self._settings.gateway.host, self._settings.gateway.port)
+        host, port = self._socket.getsockname()[:2]
+        self._rooms = [
+            _Room("gateway", ["gateway", "--fd", str(self._socket.fileno())]),
+            _Room("sink", ["sink"]),
+            _Room("stream", ["stream"]),
+            _Room("load", ["load", "--every", "1"]),
+        ]
+        self._url = f"http://{host}:{port}"
+        self.check()
+        return self._url
+
+    def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
+        """Keep the rooms alive until told to stop."""
+        ready()
+        while not stop.wait(0.1):
+            self.check()
+
+    def check(self) -> None:
+        """Start what is not running and may start now; raises Fatal when a room cannot be helped."""
+        changed = False
+        for room in self._rooms:
+            if room.process is not None and room.process.poll() is not None:
+                self._note_death(room)
+            if room.process is None and time.monotonic() >= room.start_at:
+                self._start(room)
+                changed = True
+        if changed:
+            self._write_state()
+
+    def stop(self) -> None:
+        """Ask every room to finish, wait for it, and take away the state file."""
+        alive = [room.process for room in self._rooms if room.process is not None]
+        for process in alive:
+            process.terminate()
+        deadline = time.monotonic() + _STOP_SECONDS
+        for process in alive:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdin:
+                process.stdin.close()
+        if self._socket is not None:
+            self._socket.close()
+        (self._settings.data / STATE_FILE).unlink(missing_ok=True)
+
+    def _wait_for_orphans(self) -> None:
+        """Rooms of a supervisor that was killed stop by themselves; until then they hold port and locks."""
+        try:
+            left = _decode_state(self._settings.data).rooms.values()
+        except FileNotFoundError:
+            return
+        deadline = time.monotonic() + _STOP_SECONDS
+        while any(_is_alive(pid) for pid in left) and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def _start(self, room: _Room) -> None:
+        assert self._socket is not None
+        with self._log_file(room.name) as log:
+            room.process = subprocess.Popen(
+                [sys.executable, "-m", "pinterest_pipeline", *room.arguments, "--exit-with-parent"],
+                env=child_environment(self._settings),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=[self._socket.fileno()],
+                start_new_session=True,  # Ctrl-C reaches the supervisor alone, which then stops them in order
+            )
+        room.started = time.monotonic()
+
+    def _note_death(self, room: _Room) -> None:
+        assert room.process is not None
+        code = room.process.returncode
+        if room.process.stdin:
+            room.process.stdin.close()
+        room.process = None
+        if code in _HOPELESS:
+            raise Fatal(f"{room.name} cannot run: {self._last_words(room.name)}")
+        lived = time.monotonic() - room.started
+        room.failures = 0 if lived > _LONGEST_PAUSE else room.failures + 1
+        pause = 0.0 if room.failures <= 1 else min(0.2 * 2**room.failures, _LONGEST_PAUSE)
+        room.start_at = time.monotonic() + pause
+        _log.warning("room died, starting it again", room=room.name, exit_code=code, pause_seconds=pause)
+
+    def _log_file(self, name: str) -> IO[bytes]:
+        path = self._log_path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab")
+
+    def _log_path(self, name: str) -> Path:
+        return self._settings.data / "logs" / f"{name}.log"
+
+    def _last_words(self, name: str) -> str:
+        lines = self._log_path(name).read_text(encoding="utf-8", errors="replace").splitlines()
+        return " ".join(lines[-3:])
+
+    def _write_state(self) -> None:
+        rooms = {room.name: room.process.pid for room in self._rooms if room.process is not None}
+        state = State(os.getpid(), self._url, rooms)
+        path = self._settings.data / STATE_FILE
+        path.with_suffix(".tmp").write_bytes(msgspec.json.encode(state))
+        path.with_suffix(".tmp").replace(path)
+
+
+def read_state(data: Path) -> State | None:
+    """What runs in a working folder, or None when nothing does."""
+    try:
+        state = _decode_state(data)
+    except FileNotFoundError:
+        return None
+    return state if _is_alive(state.pid) else None
+
+
+def _decode_state(data: Path) -> State:
+    return msgspec.json.decode((data / STATE_FILE).read_bytes(), type=State)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it lives, as another user's process
+    return True
+
+
+def stop_event(*, exit_with_parent: bool = False) -> threading.Event:
+    """An event that SIGTERM and SIGINT set; if asked, also the end of standard input: the parent is gone."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if exit_with_parent:
+        watch_parent(stop.set)
+    return stop
+
+
+def watch_parent(on_end: Callable[[], None]) -> None:
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+        on_end()
+
+    threading.Thread(target=wait, name="parent-watch", daemon=True).start()

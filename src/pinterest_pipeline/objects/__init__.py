@@ -1,0 +1,1 @@
+"""The objects: newline-delimited JSON at keys, written once and never changed."""

@@ -1,0 +1,342 @@
+"""Joins the rooms: the working folder, and the loads of both branches into their Delta tables."""
+
+import fcntl
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pinterest_pipeline.config import Settings
+from pinterest_pipeline.engines.base import Cleaned
+from pinterest_pipeline.engines.duckdb import DuckDBEngine
+from pinterest_pipeline.errors import AlreadyRunning, TopicExists
+from pinterest_pipeline.eventlog.base import EventLog, StoredRecord
+from pinterest_pipeline.eventlog.partitioners import kafka_partition, kinesis_shard
+from pinterest_pipeline.eventlog.sequence import offset_of, sequence_number, shard_id
+from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.ledger.account import Evidence, TableAccount, account
+from pinterest_pipeline.objects.layout import ObjectName
+from pinterest_pipeline.objects.store import ObjectStore
+from pinterest_pipeline.records import names
+from pinterest_pipeline.records.codec import landed_line, position_suffix
+from pinterest_pipeline.records.names import TABLES, Branch
+from pinterest_pipeline.records.names import Table as TableName
+from pinterest_pipeline.records.receipts import Account, read_accounts
+from pinterest_pipeline.sink.worker import GROUP as SINK_GROUP
+from pinterest_pipeline.sink.worker import Sink
+from pinterest_pipeline.tables.delta import Table
+
+_READ_RECORDS = 5_000
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What lies where in the working folder."""
+
+    settings: Settings
+
+    @property
+    def root(self) -> Path:
+        return self.settings.data
+
+    @property
+    def receipts(self) -> Path:
+        return self.root / "receipts"
+
+    @property
+    def spill(self) -> Path:
+        return self.root / "spill"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    def topics_log(self) -> EventLog:
+        return self._log("topics.sqlite", kafka_partition)
+
+    def streams_log(self) -> EventLog:
+        return self._log("streams.sqlite", kinesis_shard)
+
+    def objects(self) -> ObjectStore:
+        return ObjectStore(self.root / "objects", self.settings.sink.topics_dir)
+
+    def table(self, branch: Branch, table: TableName) -> Table:
+        return self._table(branch, names.delta_table(branch, self.settings.pipeline_id, table))
+
+    def quarantine(self, branch: Branch) -> Table:
+        return self._table(branch, names.QUARANTINE)
+
+    def engine(self) -> DuckDBEngine:
+        return DuckDBEngine(self.settings.engine, self.spill)
+
+    @contextmanager
+    def only_one(self, what: str) -> Iterator[None]:
+        """Hold the lock of `what`; raises AlreadyRunning when another has it. A dead holder frees it."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / f"{what}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise AlreadyRunning(
+                    f"another '{what}' works in {self.root}",
+                    "stop it first, or name another folder by PINPIPE_DATA",
+                ) from None
+            yield
+
+    def _log(self, name: str, partitioner: Callable[[bytes, int], int]) -> EventLog:
+        self.root.mkdir(parents=True, exist_ok=True)
+        return SqliteEventLog(self.root / name, partitioner, self.settings.log.max_record_bytes)
+
+    def _table(self, branch: Branch, name: str) -> Table:
+        return Table(self.root / "tables" / branch / name)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What one load took in: lines read, rows set aside, changes by rule."""
+
+    read: int = 0
+    quarantined: int = 0
+    changes: Mapping[str, int] | None = None
+
+
+def prepare(settings: Settings, branch: Branch, log: EventLog) -> None:
+    """Create a branch's own topics or streams where they are missing; several rooms may do so at once."""
+    existing = set(log.topics())
+    partitions = settings.log.partitions if branch == "batch" else settings.log.shards
+    for table in TABLES:
+        name = names.source(branch, settings.pipeline_id, table)
+        if name not in existing:
+            with suppress(TopicExists):
+                log.create(name, partitions)
+
+
+def run_sink(workspace: Workspace, stop: threading.Event) -> None:
+    """Land the pipeline's topics as objects until told to stop."""
+    log = workspace.topics_log()
+    try:
+        prepare(workspace.settings, "batch", log)
+        topics = [names.topic(workspace.settings.pipeline_id, table) for table in TABLES]
+        Sink(log, workspace.objects(), topics, workspace.settings.sink).run(stop)
+    finally:
+        log.close()
+
+
+def load_batch(workspace: Workspace, engine: DuckDBEngine) -> dict[TableName, Loaded]:
+    """Load all objects that no commit has seen yet; running it again changes nothing."""
+    with workspace.only_one("load"):
+        store = workspace.objects()
+        return {table: _load_objects(workspace, engine, store, table) for table in TABLES}
+
+
+def _load_objects(workspace: Workspace, engine: DuckDBEngine, store: ObjectStore, table: TableName) -> Loaded:
+    topic = names.topic(workspace.settings.pipeline_id, table)
+    objects = store.names(topic)
+    target = workspace.table("batch", table)
+    sources = {name.partition: f"{topic}/{name.partition}" for name in objects}
+    done = target.positions(list(sources.values()))
+    new = [name for name in objects if name.start >= done[sources[name.partition]]]
+    if not new:
+        return Loaded()
+    last = {name.partition: name for name in new}
+    ends = {sources[partition]: store.end(name) for partition, name in last.items()}
+    with engine.clean(table, "batch", _paths(store, new)) as cleaned:
+        return _commit(workspace, "batch", table, cleaned, ends)
+
+
+def _paths(store: ObjectStore, objects: Sequence[ObjectName]) -> list[Path]:
+    return [store.path(name) for name in objects]
+
+
+class StreamLoader:
+    """Micro-batches of the three streams into their Delta tables. One process at a time; hold `only_one`."""
+
+    def __init__(self, workspace: Workspace, engine: DuckDBEngine, log: EventLog) -> None:
+        self._workspace = workspace
+        self._engine = engine
+        self._log = log
+        self._tables = {table: workspace.table("stream", table) for table in TABLES}
+
+    def step(self) -> dict[TableName, Loaded]:
+        """Load what is new in each stream, at most one micro-batch of it."""
+        return {table: self._step_table(table) for table in TABLES}
+
+    def _step_table(self, table: TableName) -> Loaded:
+        stream = names.stream(self._workspace.settings.pipeline_id, table)
+        shards = self._log.ends(stream)
+        done = self._tables[table].positions([f"{stream}/{shard_id(shard)}" for shard in shards])
+        records = self._read(stream, {shard: done[f"{stream}/{shard_id(shard)}"] for shard in shards})
+        if not records:
+            return Loaded()
+        ends = {f"{stream}/{shard_id(record.partition)}": record.offset + 1 for record in records}
+        with (
+            _spooled(self._workspace, stream, records) as path,
+            self._engine.clean(table, "stream", [path]) as cleaned,
+        ):
+            return _commit(self._workspace, "stream", table, cleaned, ends, self._tables[table])
+
+    def _read(self, stream: str, positions: Mapping[int, int]) -> list[StoredRecord]:
+        most = max(1, self._workspace.settings.stream.batch_records // len(positions))
+        return [
+            record
+            for shard, position in positions.items()
+            for record in self._log.read(stream, shard, position, most)
+        ]
+
+
+@contextmanager
+def _spooled(workspace: Workspace, stream: str, records: Iterable[StoredRecord]) -> Iterator[Path]:
+    """The records as lines of a file, so that both branches are read by the same code."""
+    workspace.spill.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=workspace.spill, suffix=".json") as file:
+        file.writelines(stream_line(stream, record) + b"\n" for record in records)
+        file.flush()
+        yield Path(file.name)
+
+
+def stream_line(stream: str, record: StoredRecord) -> bytes:
+    """A record of a stream as the streaming branch reads it."""
+    position = {
+        "_stream": stream,
+        "_shard": shard_id(record.partition),
+        "_sequence": sequence_number(record.offset),
+        "_timestamp": record.timestamp,
+    }
+    return landed_line(record.value, position_suffix(position))
+
+
+def _commit(
+    workspace: Workspace,
+    branch: Branch,
+    table: TableName,
+    cleaned: Cleaned,
+    ends: Mapping[str, int],
+    target: Table | None = None,
+) -> Loaded:
+    """Quarantine first, then the clean rows: a crash between the two repeats only what changes nothing."""
+    quarantine = workspace.quarantine(branch)
+    bad = _not_yet_quarantined(cleaned.quarantined, branch, quarantine.positions(list(ends)))
+    if bad.num_rows:
+        quarantine.append(bad, ends, {})
+    totals = {"read": cleaned.read, "quarantined": cleaned.quarantined.num_rows, **cleaned.changes}
+    (target or workspace.table(branch, table)).upsert(cleaned.rows, ends, totals)
+    return Loaded(cleaned.read, cleaned.quarantined.num_rows, cleaned.changes)
+
+
+def _not_yet_quarantined(rows: pa.Table, branch: Branch, done: Mapping[str, int]) -> pa.Table:
+    is_new = [_position(row, branch) >= done.get(_source(row, branch), 0) for row in rows.to_pylist()]
+    return rows.filter(pa.array(is_new, pa.bool_()))
+
+
+def _source(row: Mapping[str, Any], branch: Branch) -> str:
+    return (
+        f"{row['_topic']}/{row['_partition']}" if branch == "batch" else f"{row['_stream']}/{row['_shard']}"
+    )
+
+
+def _position(row: Mapping[str, Any], branch: Branch) -> float:
+    """The row's place in its log; a row that lost its place counts as new."""
+    if branch == "batch":
+        return float("inf") if row["_offset"] is None else row["_offset"]
+    return float("inf") if row["_sequence"] is None else offset_of(row["_sequence"])
+
+
+def answers(workspace: Workspace, engine: DuckDBEngine, branch: Branch) -> dict[str, list[dict[str, Any]]]:
+    """The eight answers of a branch, by name; raises when a table is not there yet."""
+    return engine.answers({table: workspace.table(branch, table).files() for table in TABLES})
+
+
+def changes(workspace: Workspace, branch: Branch) -> dict[str, dict[str, int]]:
+    """How often each rule changed a value, over all loads: by table and rule."""
+    counts = {table: workspace.table(branch, table).totals() for table in TABLES}
+    return {
+        table: {rule: count for rule, count in totals.items() if rule not in ("read", "quarantined")}
+        for table, totals in counts.items()
+    }
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How far each step of one partition or shard has come; counts of records."""
+
+    source: str
+    part: int
+    end: int
+    landed: int
+    loaded: int
+
+
+def lags(workspace: Workspace) -> list[Lag]:
+    """Where every partition and shard of the pipeline stands."""
+    topics, streams = workspace.topics_log(), workspace.streams_log()
+    try:
+        return _lags(workspace, "batch", topics) + _lags(workspace, "stream", streams)
+    finally:
+        topics.close()
+        streams.close()
+
+
+def _lags(workspace: Workspace, branch: Branch, log: EventLog) -> list[Lag]:
+    found = []
+    existing = set(log.topics())
+    for table in TABLES:
+        source = names.source(branch, workspace.settings.pipeline_id, table)
+        if source not in existing:
+            continue
+        ends = log.ends(source)
+        keys = {part: f"{source}/{part if branch == 'batch' else shard_id(part)}" for part in ends}
+        loaded = workspace.table(branch, table).positions(list(keys.values()))
+        landed = log.committed(SINK_GROUP, source) if branch == "batch" else ends
+        found += [
+            Lag(source, part, end, landed.get(part, 0), loaded[keys[part]]) for part, end in ends.items()
+        ]
+    return found
+
+
+def table_account(workspace: Workspace, branch: Branch, table: TableName) -> TableAccount:
+    """The account of one table, recomputed from receipts, landed records and Delta files."""
+    receipts = sorted(workspace.receipts.glob(f"{branch}-*.jsonl"))
+    source = names.source(branch, workspace.settings.pipeline_id, table)
+    with _landed(workspace, branch, source) as landed:
+        evidence = Evidence(
+            landed=landed,
+            clean=workspace.table(branch, table).files(),
+            quarantine=workspace.quarantine(branch).files(),
+            receipts=receipts,
+        )
+        return account(branch, table, evidence, _sent(receipts, table))
+
+
+def _sent(receipts: Sequence[Path], table: TableName) -> Account:
+    total = Account()
+    for path in receipts:
+        with path.open("rb") as lines:
+            total += read_accounts(lines)[table]
+    return total
+
+
+@contextmanager
+def _landed(workspace: Workspace, branch: Branch, source: str) -> Iterator[list[Path]]:
+    """Files with every landed record: the objects of a topic, or a copy of a stream's log."""
+    if branch == "batch":
+        store = workspace.objects()
+        yield _paths(store, store.names(source))
+        return
+    log = workspace.streams_log()
+    try:
+        with _spooled(workspace, source, _everything(log, source)) as path:
+            yield [path]
+    finally:
+        log.close()
+
+
+def _everything(log: EventLog, source: str) -> Iterator[StoredRecord]:
+    for part, position in log.beginnings(source).items():
+        while records := log.read(source, part, position, _READ_RECORDS):
+            yield from records
+            position = records[-1].offset + 1

@@ -1,0 +1,140 @@
+"""Brings one request's records to the API: tries, reads the answer, tries again what may pass by itself."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+
+from pinterest_pipeline.posts.targets import Answer, Refusal, Row, Target
+from pinterest_pipeline.records.names import Table
+from pinterest_pipeline.records.receipts import Outcome
+
+_LONGEST_PAUSE: Final = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long to try; seconds."""
+
+    timeout: float = 15.0
+    """Longest wait for a connection, or for the next piece of an answer."""
+    tries: int = 12
+    first_pause: float = 0.1
+    """The pause after the first try; it doubles up to 10 s, and chance takes up to half of it away."""
+    total: float = 60.0
+    """No try begins later than this after the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What became of each record, in the order of the request."""
+
+    outcomes: list[Outcome]
+    tries: int
+    resent: int
+    """Records sent again, counted at each try after the first."""
+    last_refusal: Refusal | None
+    """The last refusal of the request as a whole, if that was its last answer."""
+
+
+class Courier:
+    """Sends requests over one client; stops trying again once `halt` is set."""
+
+    def __init__(self, client: httpx.AsyncClient, target: Target, patience: Patience, halt: asyncio.Event):
+        self._client = client
+        self._target = target
+        self._patience = patience
+        self._halt = halt
+
+    async def deliver(self, table: Table, rows: Sequence[Row]) -> Delivered:
+        """Send rows until each is acknowledged, refused for good, or patience is at its end."""
+        parcel = _Parcel(len(rows))
+        started = asyncio.get_running_loop().time()
+        while True:
+            answer = await self._try(table, [rows[place] for place in parcel.waiting])
+            again = parcel.read(answer)
+            if not again or not await self._pause(parcel, started):
+                return parcel.delivered()
+            parcel.send_again(again)
+
+    async def _try(self, table: Table, rows: Sequence[Row]) -> Answer:
+        request = self._target.request(table, rows)
+        try:
+            response = await self._client.request(
+                request.method, request.path, headers=request.headers, content=request.content
+            )
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            return Refusal(f"no connection: {_words(error)}", retry=True)
+        except httpx.RequestError as error:
+            return Refusal(f"no answer: {_words(error)}", retry=True, doubtful=True)
+        return self._target.answer(response.status_code, response.headers, response.content, len(rows))
+
+    async def _pause(self, parcel: "_Parcel", started: float) -> bool:
+        """Wait before the next try; False when there shall be none."""
+        patience = self._patience
+        growth = patience.first_pause * 2 ** min(parcel.tries - 1, 32)
+        chance = random.uniform(0.5, 1.0)  # noqa: S311 -- keeps many emulators from coming back at once
+        pause = max(parcel.wait, chance * min(growth, _LONGEST_PAUSE))
+        waited = asyncio.get_running_loop().time() - started
+        if self._halt.is_set() or parcel.tries >= patience.tries or waited + pause > patience.total:
+            return False
+        return not await told_within(self._halt, pause)
+
+
+async def told_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event, at most this long; whether it came."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+class _Parcel:
+    """The records of one request on their way: which still wait, and what is known of each."""
+
+    def __init__(self, count: int) -> None:
+        self.waiting = list(range(count))
+        self.tries = 0
+        self.wait = 0.0
+        self._resent = 0
+        self._found: list[Outcome | Refusal] = [Refusal("never tried")] * count
+        self._doubtful: set[int] = set()
+        self._whole: Refusal | None = None
+
+    def read(self, answer: Answer) -> list[int]:
+        """Note the answer for all that waited; returns those that may be tried again."""
+        self.tries += 1
+        self._whole = answer if isinstance(answer, Refusal) else None
+        answers = [answer] * len(self.waiting) if isinstance(answer, Refusal) else answer
+        again, self.wait = [], 0.0
+        for place, found in zip(self.waiting, answers, strict=True):
+            self._found[place] = found
+            if isinstance(found, Refusal):
+                self.wait = max(self.wait, found.wait)
+                if found.doubtful:
+                    self._doubtful.add(place)
+                if found.retry:
+                    again.append(place)
+        return again
+
+    def send_again(self, places: list[int]) -> None:
+        self.waiting = places
+        self._resent += len(places)
+
+    def delivered(self) -> Delivered:
+        outcomes = [self._outcome(place, found) for place, found in enumerate(self._found)]
+        return Delivered(outcomes, self.tries, self._resent, self._whole)
+
+    def _outcome(self, place: int, found: Outcome | Refusal) -> Outcome:
+        """A record that may have landed in any try is unknown, whatever the later tries said."""
+        if isinstance(found, Outcome):
+            return found
+        return Outcome(unknown=found.reason) if place in self._doubtful else Outcome(refused=found.reason)

@@ -1,0 +1,1 @@
+"""Log to objects: every record of a topic lands in exactly one object."""

@@ -1,0 +1,144 @@
+"""What a person sees in a terminal: tables, progress, a clear word about an error."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from pinterest_pipeline.analyses.catalog import Analysis
+from pinterest_pipeline.errors import PipelineError
+from pinterest_pipeline.ledger.account import TableAccount
+from pinterest_pipeline.pipeline import Lag
+
+_ROWS_SHOWN = 10
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def configure_log() -> None:
+    """Log lines go to standard error, in colour only where a person looks."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def show_error(error: PipelineError) -> None:
+    err.print(f"[bold red]error:[/] {escape(error.problem)}", soft_wrap=True)
+    if error.remedy:
+        err.print(f"       {escape(error.remedy)}", soft_wrap=True)
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Any) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f}/s" if speed else "")
+
+
+@contextmanager
+def steps() -> Iterator[Any]:
+    """A callback (step, done, total) that shows one line with a bar for each step."""
+    columns = (
+        SpinnerColumn(finished_text="[green]✓[/]"),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        _Rate(),
+    )
+    with Progress(*columns, console=err, disable=not err.is_terminal) as progress:
+        tasks: dict[str, Any] = {}
+
+        def show(step: str, done: int, total: int | None) -> None:
+            if step not in tasks:
+                for task in tasks.values():
+                    progress.stop_task(task)
+                tasks[step] = progress.add_task(step, total=total)
+                if not err.is_terminal:
+                    err.print(f"{step} ...")
+            progress.update(tasks[step], completed=done, total=total)
+
+        yield show
+
+
+def show_answer(analysis: Analysis, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One answer as a table of its first rows."""
+    out.print(f"\n[bold]{analysis.number}. {escape(analysis.question)}[/]  ({analysis.name})")
+    if not rows:
+        out.print("   no rows")
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for name, value in rows[0].items():
+        table.add_column(name, justify="left" if isinstance(value, str) else "right", header_style="dim")
+    for row in rows[:_ROWS_SHOWN]:
+        table.add_row(*(_cell(value) for value in row.values()))
+    out.print(table)
+    if len(rows) > _ROWS_SHOWN:
+        out.print(f"[dim]… {len(rows) - _ROWS_SHOWN} more rows[/]")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, int) and value >= 10_000:
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.1f}".removesuffix(".0")
+    return "" if value is None else escape(str(value))
+
+
+_ACCOUNT_COLUMNS = (
+    "sent", "acknowledged", "refused", "unknown", "landed", "clean", "duplicate", "quarantined",
+)  # fmt: skip
+
+
+def show_accounts(accounts: Mapping[Any, Mapping[str, TableAccount]], problems: Sequence[str]) -> None:
+    """The account of records, and what does not hold."""
+    out.print("\n[bold]The account of records[/]")
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for name in ("branch", "table", *_ACCOUNT_COLUMNS):
+        table.add_column(name, justify="left" if name in ("branch", "table") else "right", header_style="dim")
+    for branch, tables in accounts.items():
+        for name, account in tables.items():
+            table.add_row(branch, name, *(f"{getattr(account, column):,}" for column in _ACCOUNT_COLUMNS))
+    out.print(table)
+    for problem in problems:
+        out.print(f"[bold red]✗[/] {escape(problem)}")
+    if not problems:
+        out.print(
+            "[green]✓[/] sent = acknowledged + refused + unknown, each acknowledged record landed where its"
+            " receipt says,\n  landed = clean + duplicate + quarantined"
+        )
+
+
+def show_changes(changes: Mapping[Any, Mapping[str, Mapping[str, int]]]) -> None:
+    """How many values each cleaning rule changed."""
+    out.print("\n[bold]Values changed by each cleaning rule[/]")
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column("rule", header_style="dim")
+    for branch in changes:
+        table.add_column(str(branch), justify="right", header_style="dim")
+    rules = {rule for tables in changes.values() for counts in tables.values() for rule in counts}
+    for rule in sorted(rules):
+        counts = (sum(tables[name].get(rule, 0) for name in tables) for tables in changes.values())
+        table.add_row(rule, *(f"{count:,}" for count in counts))
+    out.print(table)
+
+
+def show_lags(lags: Sequence[Lag]) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for name in ("topic or stream", "part", "records", "landed", "in table", "lag"):
+        table.add_column(name, justify="left" if name == "topic or stream" else "right", header_style="dim")
+    for lag in lags:
+        counts = (lag.part, lag.end, lag.landed, lag.loaded, lag.end - lag.loaded)
+        table.add_row(lag.source, *(f"{count:,}" for count in counts))
+    out.print(table)

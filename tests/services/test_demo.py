@@ -1,0 +1,107 @@
+"""`pinpipe demo` as a person runs it: a process of its own, judged by what it prints."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.oracle import answers as oracle_answers
+
+pytestmark = pytest.mark.services
+
+REPOSITORY = Path(__file__).parents[2]
+REAL_POSTS = REPOSITORY / "../shared/data/real_posts_168.jsonl.gz"
+REAL_ANSWERS = REPOSITORY / "../shared/data/real_answers_88_168.json"
+
+
+def pinpipe(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PINPIPE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "pinterest_pipeline", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def demo(folder: Path, *arguments: str) -> dict[str, Any]:
+    """The JSON that a demo prints; its exit code must be 0."""
+    done = pinpipe(folder, "demo", "--json", *arguments)
+    assert done.returncode == 0, done.stderr
+    printed: dict[str, Any] = json.loads(done.stdout)
+    return printed
+
+
+@pytest.mark.parametrize("count", [88, 168])
+def test_real_posts_give_their_known_answers_in_both_branches(tmp_path: Path, count: int) -> None:
+    if not REAL_POSTS.exists():
+        pytest.skip("the real posts are not on this machine")
+    printed = demo(tmp_path, "--posts", str(REAL_POSTS), "--count", str(count))
+    expected = json.loads(REAL_ANSWERS.read_text())[str(count)]
+    assert printed["answers"]["batch"] == expected
+    assert printed["answers"]["stream"] == expected
+    for branch in ("batch", "stream"):
+        for table in ("pin", "geo", "user"):
+            account = printed["account"][branch][table]
+            assert (
+                account["sent"] == account["acknowledged"] == account["landed"] == account["clean"] == count
+            )
+
+
+def generated(folder: Path, count: int) -> Path:
+    """A file of generated posts with duplicates and another order."""
+    from pinterest_pipeline.posts.generator import generate
+    from pinterest_pipeline.records.codec import wire_row
+
+    posts = [{table: wire_row(row) for table, row in post.items()} for post in generate(count)]  # type: ignore[arg-type]
+    posts = posts[::-1] + posts[: count // 3]
+    path = folder / "posts.jsonl.gz"
+    with gzip.open(path, "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps(post) + "\n" for post in posts)
+    return path
+
+
+def test_generated_posts_sent_twice_and_backwards_agree_with_the_oracle(tmp_path: Path) -> None:
+    path = generated(tmp_path, 300)
+    printed = demo(tmp_path, "--posts", str(path))
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        expected = oracle_answers([json.loads(line) for line in file])
+    assert printed["answers"]["batch"] == expected
+    assert printed["answers"]["stream"] == expected
+    account = printed["account"]["batch"]["pin"]
+    assert (account["landed"], account["clean"], account["duplicate"]) == (400, 300, 100)
+
+
+def test_a_posts_file_cut_in_half_is_one_clear_message(tmp_path: Path) -> None:
+    whole = generated(tmp_path, 60).read_bytes()
+    (tmp_path / "half.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    done = pinpipe(tmp_path, "demo", "--posts", "half.jsonl.gz")
+    assert done.returncode == 4
+    assert "half.jsonl.gz" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("demo", "--posts", "missing.jsonl"), 4, "missing.jsonl"),
+        (("fill",), 2, "cp db_creds.yaml.example"),
+        (("analyse", "--branch", "batches"), 2, "batches"),
+        (("verify",), 1, "pinpipe load"),
+    ],
+)
+def test_a_mistake_is_one_clear_message(
+    tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    done = pinpipe(tmp_path, *arguments)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,174 @@
+"""Any process of `pinpipe up` may be killed at any moment: nothing is lost, nothing is counted twice."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.oracle import answers as oracle_answers
+
+pytestmark = pytest.mark.services
+
+POSTS = 600
+SEED = 20_261_124
+
+
+class Pipeline:
+    """A `pinpipe up` in a folder of its own, and commands run beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("PINPIPE_")
+        }
+        self.environment |= {"PINPIPE_GATEWAY__PORT": "0", "PINPIPE_SINK__FLUSH_SECONDS": "0.3"}
+        self.up: subprocess.Popen[bytes] | None = None
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "pinterest_pipeline", *arguments]
+
+    def start(self) -> dict[str, Any]:
+        """Start and wait until every room runs; returns the state."""
+        with (self.folder / "up.log").open("ab") as log:
+            self.up = subprocess.Popen(self.command("up"), cwd=self.folder, env=self.environment, stderr=log)
+        return self.until(lambda: self.state(), "the rooms to run")
+
+    def state(self) -> dict[str, Any] | None:
+        assert self.up is not None
+        assert self.up.poll() is None, (self.folder / "up.log").read_text()
+        path = self.folder / "pinpipe-data" / "up.json"
+        state: dict[str, Any] | None = json.loads(path.read_bytes()) if path.exists() else None
+        return state if state and state["pid"] == self.up.pid and len(state["rooms"]) == 4 else None
+
+    def until(self, ask: Callable[[], Any], what: str, seconds: float = 90) -> Any:
+        """Ask until the answer is true; fail when it takes too long."""
+        deadline = time.monotonic() + seconds
+        while not (answer := ask()):
+            assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+            time.sleep(0.05)
+        return answer
+
+    def run(self, *arguments: str) -> str:
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def is_drained(self) -> bool:
+        lags = json.loads(self.run("status", "--json"))["lags"]
+        return len(lags) == 15 and all(lag["end"] == lag["loaded"] for lag in lags)
+
+    def stop(self) -> None:
+        if self.up is not None and self.up.poll() is None:
+            self.up.terminate()
+            self.up.wait(60)
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    pipeline = Pipeline(tmp_path)
+    yield pipeline
+    pipeline.stop()
+
+
+def fill(pipeline: Pipeline, url: str) -> dict[str, Any]:
+    """Fill the source and return the answers that an oracle gives for it."""
+    from pinterest_pipeline.posts.generator import generate
+    from pinterest_pipeline.records.codec import wire_row
+
+    credentials = f"URL: sqlite:///posts.sqlite\nBATCH_API_URL: {url}\nSTREAMING_API_URL: {url}\n"
+    (pipeline.folder / "db_creds.yaml").write_text(credentials)
+    posts = [{table: wire_row(row) for table, row in post.items()} for post in generate(POSTS)]  # type: ignore[arg-type]
+    (pipeline.folder / "posts.jsonl").write_text("".join(json.dumps(post) + "\n" for post in posts))
+    pipeline.run("fill", "--posts", "posts.jsonl")
+    answers: dict[str, Any] = oracle_answers(posts)
+    return answers
+
+
+def send(pipeline: Pipeline, branch: str) -> subprocess.Popen[bytes]:
+    command = pipeline.command("send", branch, "--every-post", "--batch", "5", "--rate", "200")
+    return subprocess.Popen(
+        command,
+        cwd=pipeline.folder,
+        env=pipeline.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize("victim", ["gateway", "sink", "stream", "load", "up"])
+def test_a_killed_process_costs_nothing(pipeline: Pipeline, victim: str) -> None:
+    chance = random.Random(f"{SEED} {victim}")
+    state = pipeline.start()
+    expected = fill(pipeline, state["gateway"])
+    emulators = [send(pipeline, branch) for branch in ("batch", "stream")]
+    kills = 0
+    while any(emulator.poll() is None for emulator in emulators):
+        time.sleep(chance.uniform(0.2, 0.9))
+        if kills < 4 and (now := pipeline.state()):
+            os.kill(now["pid"] if victim == "up" else now["rooms"][victim], signal.SIGKILL)
+            kills += 1
+            if victim == "up":
+                assert pipeline.up is not None
+                pipeline.up.wait(30)
+                pipeline.environment["PINPIPE_GATEWAY__PORT"] = state["gateway"].rpartition(":")[2]
+                pipeline.start()
+    assert kills > 0
+    assert [emulator.returncode for emulator in emulators] == [0, 0]
+    pipeline.until(pipeline.is_drained, "everything to land")
+    for branch in ("batch", "stream"):
+        assert json.loads(pipeline.run("analyse", "--branch", branch, "--json")) == expected
+    account = json.loads(pipeline.run("verify", "--json"))
+    assert account["balanced"], account["problems"]
+    for branch in ("batch", "stream"):
+        for table in ("pin", "geo", "user"):
+            counts = account[branch][table]
+            assert counts["acknowledged"] == counts["sent"] == POSTS
+            assert counts["clean"] == POSTS
+
+
+def test_a_port_in_use_is_named(pipeline: Pipeline) -> None:
+    port = pipeline.start()["gateway"].rpartition(":")[2]
+    environment = pipeline.environment | {"PINPIPE_GATEWAY__PORT": port, "PINPIPE_DATA": "other"}
+    done = subprocess.run(
+        pipeline.command("up"),
+        cwd=pipeline.folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 5
+    assert port in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_up_in_the_same_folder_is_refused(pipeline: Pipeline) -> None:
+    pipeline.start()
+    done = subprocess.run(
+        pipeline.command("up"),
+        cwd=pipeline.folder,
+        env=pipeline.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 5
+    assert "another 'up' works in" in done.stderr

@@ -1,0 +1,110 @@
+"""A wrong setting is refused at start by its name, and no secret is ever printed."""
+
+from pathlib import Path
+
+import pytest
+
+from pinterest_pipeline.config import (
+    Settings,
+    child_environment,
+    explained,
+    load_credentials,
+    load_settings,
+)
+from pinterest_pipeline.errors import SettingError
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for variable, _, _ in explained():
+        monkeypatch.delenv(variable, raising=False)
+
+
+def test_the_environment_comes_before_the_file_and_the_file_before_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pinpipe.toml").write_text("[sink]\nflush_size = 5\nflush_bytes = 6\n")
+    monkeypatch.setenv("PINPIPE_SINK__FLUSH_SIZE", "7")
+    settings = load_settings()
+    assert (settings.sink.flush_size, settings.sink.flush_bytes) == (7, 6)
+    assert settings.gateway.port == Settings.model_fields["gateway"].default.port
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("PINPIPE_SINK__FLUSH_SIZE", "0", "PINPIPE_SINK__FLUSH_SIZE: Input should be greater than"),
+        ("PINPIPE_GATEWAY__PORT", "abc", "PINPIPE_GATEWAY__PORT: Input should be a valid integer"),
+        ("PINPIPE_SINK__FLUSHSIZE", "1", "PINPIPE_SINK__FLUSHSIZE is no setting"),
+        ("PINPIPE_PIPELINE_ID", "../x", "PINPIPE_PIPELINE_ID"),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingError, match=said):
+        load_settings()
+
+
+@pytest.mark.parametrize("text", ["[sink]\nflushsize = 1\n", "[sink\n"])
+def test_a_wrong_settings_file_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pinpipe.toml").write_text(text)
+    with pytest.raises(SettingError, match=r"FLUSHSIZE|cannot be read"):
+        load_settings()
+
+
+def test_a_child_gets_the_very_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(data=Path("elsewhere"), pipeline_id="abc")
+    for variable, value in child_environment(settings).items():
+        monkeypatch.setenv(variable, value)
+    assert load_settings() == settings
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_the_original_keys_give_a_mysql_url(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.yaml", "HOST: h\nUSER: u\nPASSWORD: p@s:s\nDATABASE: d\nPORT: 3307\n")
+    url = load_credentials(path).database_url()
+    assert url.render_as_string(hide_password=True) == "mysql+pymysql://u:***@h:3307/d"
+    assert url.password == "p@s:s"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("HOST: h\nUSER: u\n", "lacks PASSWORD, DATABASE"),
+        ("HOTS: h\n", "HOTS"),
+        ("URL: not a url\n", "no SQLAlchemy URL"),
+        ("PORT: x\nURL: sqlite://\n", "PORT"),
+        ("a: [\n", "not YAML in line"),
+        ("just text\n", "holds no keys"),
+        ("", "holds no keys"),
+        ("URL: sqlite://\nBATCH_API_URL: ftp://x\n", "BATCH_API_URL"),
+    ],
+)
+def test_wrong_credentials_say_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
+    path = write(tmp_path / "c.yaml", text)
+    with pytest.raises(SettingError, match=said):
+        load_credentials(path).database_url()
+
+
+def test_missing_credentials_name_the_command_that_makes_them(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"there is no .*cp db_creds.yaml.example"):
+        load_credentials(tmp_path / "db_creds.yaml")
+
+
+def test_a_password_is_never_printed(tmp_path: Path) -> None:
+    secret = "hunter2hunter2"
+    good = load_credentials(
+        write(tmp_path / "c.yaml", f"HOST: h\nUSER: u\nPASSWORD: {secret}\nDATABASE: d\n")
+    )
+    assert secret not in f"{good!r} {good}"
+    bad = write(tmp_path / "d.yaml", f"PASSWORD: [{secret}]\nURL: {secret}\n")
+    with pytest.raises(SettingError) as raised:
+        load_credentials(bad)
+    assert secret not in str(raised.value)
