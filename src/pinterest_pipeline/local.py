@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -19,6 +19,7 @@ from pinterest_pipeline.config import Settings, child_environment
 from pinterest_pipeline.errors import BadInput, Fatal, SettingError
 from pinterest_pipeline.gateway.server import bind
 
+ROOMS = ("gateway", "sink", "stream", "load")
 STATE_FILE = "up.json"
 _HOPELESS = {error.exit_code for error in (SettingError, BadInput)}
 _STOP_SECONDS = 30.0
@@ -48,8 +49,9 @@ class _Room:
 class Supervisor:
     """All rooms on one machine. The listening socket is held here, so that requests wait out a restart."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, rooms: Sequence[str] = ROOMS) -> None:
         self._settings = settings
+        self._names = rooms
         self._socket: socket.socket | None = None
         self._rooms: list[_Room] = []
 
@@ -58,12 +60,8 @@ class Supervisor:
         self._wait_for_orphans()
         self._socket = bind(self._settings.gateway.host, self._settings.gateway.port)
         host, port = self._socket.getsockname()[:2]
-        self._rooms = [
-            _Room("gateway", ["gateway", "--fd", str(self._socket.fileno())]),
-            _Room("sink", ["sink"]),
-            _Room("stream", ["stream"]),
-            _Room("load", ["load", "--every", "1"]),
-        ]
+        options = {"gateway": ["--fd", str(self._socket.fileno())], "load": ["--every", "1"]}
+        self._rooms = [_Room(name, [name, *options.get(name, [])]) for name in self._names]
         self._url = f"http://{host}:{port}"
         self.check()
         return self._url

@@ -39,9 +39,15 @@ class Conversion:
     required: bool = False
 
 
+def literal(text: str) -> str:
+    """A text as a Spark SQL literal; a doubled quote would not do: Spark reads two literals side by side."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 def _error_text(table: Table, column: str, name: str, text: str) -> Rule:
     says = f"'{text}' stands for no value: null" if text else "an empty text stands for no value: null"
-    return Rule(f"{table}.{column}.{name}", table, column, f"`{column}` = '{text}'", "NULL", says)
+    return Rule(f"{table}.{column}.{name}", table, column, f"`{column}` = {literal(text)}", "NULL", says)
 
 
 _CUT = "\u2026\u00a0"  # an ellipsis and a no-break space, where the scraper cut a long text
@@ -144,7 +150,7 @@ CONVERSIONS: Final[dict[Table, tuple[Conversion, ...]]] = {
 
 
 def _position_text(column: str) -> Conversion:
-    return Conversion(column, f"`{column}`", "the record's position", required=True)
+    return Conversion(column, f"`{column}`", "a position in the log", required=True)
 
 
 # Kafka marks a record without a timestamp by -1.
@@ -158,8 +164,8 @@ _TIMESTAMP: Final = Conversion(
 POSITIONS: Final[dict[Branch, tuple[Conversion, ...]]] = {
     "batch": (
         _position_text("_topic"),
-        _digits("_partition", 9, "INT", "the record's position", required=True),
-        _digits("_offset", 18, "BIGINT", "the record's position", required=True),
+        _digits("_partition", 9, "INT", "a position in the log", required=True),
+        _digits("_offset", 18, "BIGINT", "a position in the log", required=True),
         _TIMESTAMP,
     ),
     "stream": (

@@ -9,6 +9,7 @@ from pinterest_pipeline.cleaning.rules import (
     POSITIONS,
     Conversion,
     Rule,
+    literal,
     rules_of,
 )
 from pinterest_pipeline.records.names import Branch, Table
@@ -52,17 +53,9 @@ def clean_select(table: Table, branch: Branch, source: str, carry: Sequence[str]
     kept = [f"`{name}`" for name in carry]
     finals = [f"{sql} AS `{name}`" for name, sql in CLEAN_COLUMNS[table].items()]
     positions = [f"`{name}`" for name in POSITION_COLUMNS[branch]]
-    outputs = [
-        *finals,
-        *positions,
-        *kept,
-        "`_text_ind` AS `_ind`",
-        "`_rules`",
-        f"{_reason(conversions)} AS `_reason`",
-    ]
-    return _select(
-        outputs, f"(\n{_converted(table, conversions, kept, _ruled(table, branch, source, kept))}\n)"
-    )
+    marks = ["`_text_ind` AS `_ind`", "`_rules`", f"{_reason(conversions)} AS `_reason`"]
+    converted = _converted(table, conversions, kept, _ruled(table, branch, source, kept))
+    return _select([*finals, *positions, *kept, *marks], f"(\n{converted}\n)")
 
 
 def changes_select(table: Table, source: str) -> str:
@@ -109,9 +102,8 @@ def _converted(table: Table, conversions: Sequence[Conversion], kept: Sequence[s
     plain = [f"`{name}`" for name in SOURCE_COLUMNS[table] if name not in typed and name != "index"]
     converted = [f"{c.sql} AS `{c.column}`" for c in conversions]
     texts = [f"`{c.column}` AS `_text_{c.column}`" for c in conversions]
-    return _select(
-        [*plain, *converted, *texts, f"`{RAW}`", f"`{RAW_BASE64}`", "`_rules`", *kept], f"(\n{source}\n)"
-    )
+    others = [f"`{RAW}`", f"`{RAW_BASE64}`", "`_rules`", *kept]
+    return _select([*plain, *converted, *texts, *others], f"(\n{source}\n)")
 
 
 def _reason(conversions: Sequence[Conversion]) -> str:
@@ -120,7 +112,7 @@ def _reason(conversions: Sequence[Conversion]) -> str:
         f"WHEN `{RAW_BASE64}` IS NOT NULL THEN {_wrong('value', 'UTF-8 text', RAW_BASE64)}",
     ]
     missing = [
-        f"WHEN `_text_{c.column}` IS NULL THEN '{c.column}: expected {c.expected}, got nothing'"
+        f"WHEN `_text_{c.column}` IS NULL THEN {literal(f'{c.column}: expected {c.expected}, got nothing')}"
         for c in conversions
         if c.required
     ]
@@ -133,7 +125,8 @@ def _reason(conversions: Sequence[Conversion]) -> str:
 
 
 def _wrong(column: str, expected: str, found: str) -> str:
-    return f"CONCAT('{column}: expected {expected}, got \"', SUBSTRING(`{found}`, 1, {_SHOWN}), '\"')"
+    begin = literal(f'{column}: expected {expected}, got "')
+    return f"CONCAT({begin}, SUBSTRING(`{found}`, 1, {_SHOWN}), '\"')"
 
 
 def _select(columns: Iterable[str], source: str) -> str:

@@ -17,7 +17,7 @@ import pyarrow.dataset as ds
 import sqlglot
 
 from pinterest_pipeline.analyses.catalog import load
-from pinterest_pipeline.cleaning.rules import rules_of
+from pinterest_pipeline.cleaning.rules import CLEAN_COLUMNS, rules_of
 from pinterest_pipeline.cleaning.select import (
     changes_select,
     clean_columns,
@@ -34,6 +34,7 @@ from pinterest_pipeline.records.schemas import POSITION_COLUMNS
 
 _RAW: Final = "raw_lines"
 _FILE: Final = "filename"
+_STORED: Final = "stored"
 _PLACE: Final = "_place"
 # DuckDB stops at a longer line; the log takes records of 1 MiB by default.
 _MAX_LINE_BYTES: Final = 32 * 2**20
@@ -46,6 +47,8 @@ class DuckDBEngine:
         spill.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix="duckdb-", dir=spill))
         self._connection = duckdb.connect(config=_config(settings, self._folder))
+        # Global, for cursors are sessions of their own; else DuckDB takes the machine's zone.
+        self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
         self._numbers = count()
 
     def __enter__(self) -> Self:
@@ -68,7 +71,7 @@ class DuckDBEngine:
         """Name of analysis -> its rows, ints as int and medians as float, in the order of its SQL."""
         with _explained(), self._connection.cursor() as cursor:
             for table, source in tables.items():
-                _show_clean(cursor, table, source)
+                _load_clean(cursor, table, source)
             return {name: _answer(cursor, sql) for name, sql in _analyses()}
 
 
@@ -90,7 +93,10 @@ class DuckDBCleaned:
         self._branch: Branch = branch
         with _explained():
             _show_raw(connection, table, branch, files, _FILE)
-            connection.execute(f"CREATE TABLE {name} AS {_cleaning(table, branch, _FILE)}")
+            # Only a bad row must still know its file.
+            file = f"CASE WHEN _reason IS NOT NULL THEN {_FILE} END AS {_FILE}"
+            kept = f"SELECT * EXCLUDE (_ind) REPLACE ({file}) FROM ({_cleaning(table, branch, _FILE)})"
+            connection.execute(f"CREATE TABLE {name} AS {kept}")
             self.read, self.good, distinct = self._figures()
             losers = self._older() if distinct < self.good else "SELECT 0 AS loser LIMIT 0"
             connection.execute(f"CREATE TABLE {self._losers} AS {losers}")
@@ -151,23 +157,27 @@ class DuckDBCleaned:
                 rows += quarantine_rows(self._table, self._branch, file, self._bad_lines(file))
         return pa.Table.from_pylist(rows, schema=quarantine_schema(self._branch))
 
-    def _bad_lines(self, file: Path) -> Iterator[BadLine]:
+    def _bad_lines(self, file: Path) -> list[BadLine]:
         """The bad rows of one file, read again with their places: a parallel read of many files has none."""
         place = f"ROW_NUMBER() OVER () AS {_PLACE}"
         _show_raw(self._connection, self._table, self._branch, [file], place)
         columns = ", ".join([_PLACE, "_reason", "_ind", *POSITION_COLUMNS[self._branch]])
         cleaned = _cleaning(self._table, self._branch, _PLACE)
         sql = f"SELECT {columns} FROM ({cleaned}) WHERE _reason IS NOT NULL"
-        for line, reason, ind, *position in self._connection.execute(sql).fetchall():
-            yield BadLine(line, reason, ind, tuple(position))
+        self._connection.execute("SET preserve_insertion_order = true")
+        try:
+            found = self._connection.execute(sql).fetchall()
+        finally:
+            self._connection.execute("SET preserve_insertion_order = false")
+        return [BadLine(line, reason, ind, tuple(position)) for line, reason, ind, *position in found]
 
 
 def _config(settings: EngineSettings, folder: Path) -> dict[str, str | bool | int | float | list[str]]:
     config: dict[str, str | bool | int | float | list[str]] = {
-        "TimeZone": "UTC",  # else the machine's
         "autoinstall_known_extensions": False,  # nothing is fetched from the network
         "memory_limit": settings.memory_limit,
         "temp_directory": str(folder),
+        "preserve_insertion_order": False,  # the order of rows means nothing here, and costs time and memory
     }
     return config | ({"threads": settings.threads} if settings.threads else {})
 
@@ -188,13 +198,16 @@ def _show_raw(
     connection.execute(f"CREATE OR REPLACE TEMP VIEW {_RAW} AS SELECT {names}, {extra} FROM {lines}")
 
 
-def _show_clean(cursor: duckdb.DuckDBPyConnection, table: Table, source: Source) -> None:
+def _load_clean(cursor: duckdb.DuckDBPyConnection, table: Table, source: Source) -> None:
+    """Make the clean relation of this session: decoded once, only the columns that an analysis asks for."""
     if isinstance(source, ds.Dataset):
-        cursor.register(table, source)
+        cursor.register(_STORED, source)
     elif source:
-        cursor.execute(f"CREATE OR REPLACE TEMP VIEW {_quoted(table)} AS FROM read_parquet({_texts(source)})")
+        cursor.execute(f"CREATE OR REPLACE TEMP VIEW {_STORED} AS FROM read_parquet({_texts(source)})")
     else:
-        cursor.register(table, clean_schema(table, "batch").empty_table())
+        cursor.register(_STORED, clean_schema(table, "batch").empty_table())
+    columns = ", ".join(_quoted(name) for name in CLEAN_COLUMNS[table] if name in _asked())
+    cursor.execute(f"CREATE TEMP TABLE {_quoted(table)} AS SELECT {columns} FROM {_STORED}")
 
 
 def _quoted(name: str) -> str:
@@ -215,6 +228,13 @@ def _answer(cursor: duckdb.DuckDBPyConnection, sql: str) -> Answer:
 @cache
 def _cleaning(table: Table, branch: Branch, carry: str) -> str:
     return _translated(clean_select(table, branch, _RAW, (carry,)))
+
+
+@cache
+def _asked() -> frozenset[str]:
+    """The names of all columns that the analyses read."""
+    trees = (sqlglot.parse_one(analysis.sql, read="spark") for analysis in load())
+    return frozenset(column.name for tree in trees for column in tree.find_all(sqlglot.exp.Column))
 
 
 @cache

@@ -11,7 +11,8 @@ OFFSET_BITS: Final = 36
 """A record's rowid = partition id, then the offset in the low 36 bits: one integer key, in log order."""
 
 BUSY_SECONDS: Final = 30.0
-_CHECKPOINT_PAGES: Final = 4_000
+_PAGE_BYTES: Final = 8_192  # some ten posts; larger pages make a commit of one record heavier
+_CHECKPOINT_PAGES: Final = 2_000
 _KEPT_WAL_BYTES: Final = 64 * 2**20
 _VERSION: Final = 1
 _SMALL_ROOM: Final = 2**20
@@ -79,6 +80,7 @@ def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
         return
     if version or connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
         raise _not_a_log(path)
+    connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
     for statement in _TABLES:

@@ -171,7 +171,7 @@ def _receipts(files: Sequence[Path], branch: Branch) -> str:
     """Receipts as rows: the n-th outcome of a request belongs to its n-th `ind`."""
     part, place = ("partition", '"offset"') if branch == "batch" else ("shard", "sequence")
     columns = (
-        "{request: 'BIGINT', table: 'VARCHAR', ind: 'VARCHAR[]', outcomes:"
+        "{'request': 'BIGINT', 'table': 'VARCHAR', 'ind': 'VARCHAR[]', 'outcomes':"
         ' \'STRUCT("partition" VARCHAR, "offset" VARCHAR, shard VARCHAR, sequence VARCHAR)[]\'}'
     )
     return f"""

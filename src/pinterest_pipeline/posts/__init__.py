@@ -1,1 +1,1 @@
-"""Posts come in: made by a generator or read from a file, kept in the source database, sent by the emulator."""
+"""Posts come in: made or read from a file, kept in the source database, sent by the emulator."""

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
 import sqlalchemy as sql
 from sqlalchemy.exc import (
-    DatabaseError,
     DBAPIError,
     InterfaceError,
     NoSuchModuleError,
@@ -68,6 +68,14 @@ class PostDatabase:
             self._engine = sql.create_engine(url, pool_pre_ping=True, connect_args=options)
         except (NoSuchModuleError, ModuleNotFoundError) as error:
             raise SettingError(f"this Python cannot speak to a {url.drivername} database: {error}") from None
+
+    def __enter__(self) -> "PostDatabase":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
         self._engine.dispose()
@@ -236,9 +244,7 @@ class PostDatabase:
             )
         if isinstance(error, OperationalError | InterfaceError):
             return Unavailable(f"the database {self._name()} does not answer: {cause}", "is it running?")
-        if isinstance(error, DatabaseError):
-            return BadInput(f"the database {self._name()} cannot do that: {cause}")
-        return BadInput(f"the database {self._name()} holds or was given a value that does not fit: {cause}")
+        return BadInput(f"the database {self._name()} cannot do that: {cause}")
 
     def _name(self) -> str:
         """Where it is, without user and password."""

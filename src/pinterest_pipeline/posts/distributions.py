@@ -78,12 +78,12 @@ PNG_SHARE: Final = 14 / (14 + 77)
 # Posts of a poster: how many posters have that many. The unread poster, one of the real data's large ones,
 # is not among them. Within the real data's groups (6-10, 11-19, 20-49, above) the spread is a smooth decline.
 POSTERS_BY_POSTS: Final[dict[int, int]] = {
-    **{1: 3869, 2: 640, 3: 272, 4: 156, 5: 88},
-    **{6: 70, 7: 45, 8: 30, 9: 22, 10: 16},
-    **{11: 14, 12: 11, 13: 9, 14: 7, 15: 6, 16: 5, 17: 4, 18: 2, 19: 2},
-    **{20: 3, 21: 3, 22: 3, 24: 3, 26: 3, 28: 2, 31: 2, 34: 2, 37: 2, 40: 2, 43: 1, 46: 1, 49: 1},
-    **{52: 1, 65: 1, 71: 1, 80: 1, 92: 1, 104: 1, 108: 1, 118: 1, 149: 1, 244: 1},
-}
+    1: 3869, 2: 640, 3: 272, 4: 156, 5: 88,
+    6: 70, 7: 45, 8: 30, 9: 22, 10: 16,
+    11: 14, 12: 11, 13: 9, 14: 7, 15: 6, 16: 5, 17: 4, 18: 2, 19: 2,
+    20: 3, 21: 3, 22: 3, 24: 3, 26: 3, 28: 2, 31: 2, 34: 2, 37: 2, 40: 2, 43: 1, 46: 1, 49: 1,
+    52: 1, 65: 1, 71: 1, 80: 1, 92: 1, 104: 1, 108: 1, 118: 1, 149: 1, 244: 1,
+}  # fmt: skip
 
 # Lengths of texts in characters: (share of texts that are shorter, length), straight lines in between.
 TITLE_LENGTHS: Final = (
@@ -134,8 +134,8 @@ class Lengths:
 class Permutation:
     """A shuffle of 0..count-1 computed number by number, so that nothing of size `count` is held.
 
-    A Feistel network over a grid of about sqrt(count) x sqrt(count) cells: each round shifts one coordinate by
-    a random amount that depends on the other. Cells beyond `count` are walked through.
+    A Feistel network over a grid of about sqrt(count) x sqrt(count) cells: each round shifts one coordinate
+    by a random amount that depends on the other. Cells beyond `count` are walked through.
     """
 
     def __init__(self, count: int, draws: Random) -> None:

@@ -7,8 +7,8 @@ batch at a time, one request for each table. Nothing is held but what is under w
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -83,10 +83,9 @@ class Emulator:
         with Journal(self._settings.receipts, self._branch) as journal:
             self.journal = journal.path
             try:
-                async with _client(self._settings, transport) as client:
-                    await _Run(self, self._settings, self._target, client, journal, on_progress).go(
-                        chunks, stop
-                    )
+                async with _clients(self._settings, transport) as clients:
+                    run = _Run(self, self._settings, self._target, journal, on_progress)
+                    await run.go(chunks, clients, stop)
             finally:
                 self.accounts = journal.accounts()
         return self.accounts
@@ -111,7 +110,6 @@ class _Run:
         emulator: Emulator,
         settings: SendSettings,
         aim: Target,
-        client: httpx.AsyncClient,
         journal: Journal,
         on_progress: Callable[[int], None],
     ) -> None:
@@ -121,19 +119,25 @@ class _Run:
         self._journal = journal
         self._on_progress = on_progress
         self._halt = asyncio.Event()
-        self._courier = Courier(client, aim, settings.patience, self._halt)
         self._error: PipelineError | None = None
         self._taken: set[Table] = set()
         self._lost_in_a_row = 0
 
-    async def go(self, chunks: Iterator[Sequence[Post]], stop: asyncio.Event | None) -> None:
-        queues: list[_Queue] = [asyncio.Queue(maxsize=2) for _ in range(self._settings.workers)]
+    async def go(
+        self,
+        chunks: Iterator[Sequence[Post]],
+        clients: Sequence[httpx.AsyncClient],
+        stop: asyncio.Event | None,
+    ) -> None:
+        """Send all, with one worker for each client."""
+        queues: list[_Queue] = [asyncio.Queue(maxsize=2) for _ in clients]
         listener = asyncio.create_task(self._listen(stop)) if stop else None
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._feed(chunks, queues))
-                for queue in queues:
-                    tasks.create_task(self._work(queue))
+                for queue, client in zip(queues, clients, strict=True):
+                    courier = Courier(client, self._target, self._settings.patience, self._halt)
+                    tasks.create_task(self._work(queue, courier))
         finally:
             if listener:
                 listener.cancel()
@@ -173,22 +177,22 @@ class _Run:
             if hand:
                 await queue.put(hand)
 
-    async def _work(self, queue: _Queue) -> None:
+    async def _work(self, queue: _Queue, courier: Courier) -> None:
         """Send one batch after the other; once halted, only empty the queue, so that the feeder can end."""
         while (batch := await queue.get()) is not None:
             if self._halt.is_set():
                 continue
-            results = await asyncio.gather(*(self._request(table, batch) for table in TABLES))
+            results = await asyncio.gather(*(self._request(courier, table, batch) for table in TABLES))
             if all(results):
                 self._emulator.posts += len(batch)
                 self._on_progress(self._emulator.posts)
 
-    async def _request(self, table: Table, batch: _Batch) -> bool:
+    async def _request(self, courier: Courier, table: Table, batch: _Batch) -> bool:
         """Send one table's rows of a batch; whether it could be accounted for."""
         rows = [post[table] for post in batch]
         try:
             number = self._journal.request(table, [row[SOURCE_KEYS[table]] for row in rows])
-            delivered = await self._courier.deliver(table, rows)
+            delivered = await courier.deliver(table, rows)
             self._journal.answer(number, delivered.outcomes, delivered.tries, delivered.resent)
         except PipelineError as error:
             self._fail(error)
@@ -274,12 +278,24 @@ def _refuse_nonsense(settings: SendSettings, aim: Target) -> None:
         raise SettingError(f"'{settings.url}' is no address of an API", "it looks like http://127.0.0.1:8082")
 
 
-def _client(settings: SendSettings, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
-    connections = settings.workers * len(TABLES)
-    return httpx.AsyncClient(
-        base_url=settings.url,
-        timeout=settings.patience.timeout,
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-        transport=transport,
-        mounts=None if transport else dict.fromkeys(_LOOPBACK),  # a proxy cannot reach this machine's own API
-    )
+@asynccontextmanager
+async def _clients(
+    settings: SendSettings, transport: httpx.AsyncBaseTransport | None
+) -> AsyncIterator[list[httpx.AsyncClient]]:
+    """A client for each worker: one large pool would look through all its connections at every request."""
+    context = httpx.create_ssl_context()
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(
+                httpx.AsyncClient(
+                    base_url=settings.url,
+                    verify=context,
+                    timeout=settings.patience.timeout,
+                    limits=httpx.Limits(max_connections=len(TABLES)),
+                    transport=transport,
+                    # A proxy of the network cannot reach an API on this very machine.
+                    mounts=None if transport else dict.fromkeys(_LOOPBACK),
+                )
+            )
+            for _ in range(settings.workers)
+        ]

@@ -7,56 +7,65 @@ from collections.abc import Sequence
 from math import prod
 from typing import Final
 
-FIRST: Final = tuple(
-    "Abby Ada Aisha Alma Amelie Ana Andrea Anja Anouk Aria Astrid Ava Beatriz Bella Bianca Camila Carla Carmen "
-    "Celia Chloe Clara Consuelo Dalia Daniela Dina Edith Elena Elif Elin Ella Emilia Emma Erin Esther Eva Farah "
-    "Fatima Fiona Flora Freya Gabriela Gemma Gina Greta Hana Hanna Heidi Helena Ida Ines Ingrid Irene Iris Isla "
-    "Ivy Jana Jasmin Jo Joana Josie Julia Juno Kaia Karin Kate Keira Kim Klara Lara Laura Layla Lea Leila Lena "
-    "Lia Lina Lisa Liv Lola Lotte Lucia Luna Mae Maja Mara Maria Marta Maya Meg Mei Mia Mila Mina Mira Nadia Naomi "
-    "Nell Nicki Nina Noor Nora Nuria Olga Olive Paula Petra Pia Priya Rachel Raya Rita Rosa Ruth Sara Selma Sofia "
-    "Stella Suki Tara Tess Thea Tina Uma Vera Wanda Yara Yuki Zara Zoe Zuzana".split()
+
+def words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+FIRST: Final = words(
+    "Abby Ada Aisha Alma Amelie Ana Andrea Anja Anouk Aria Astrid Ava Beatriz Bella Bianca Camila Carla "
+    "Carmen Celia Chloe Clara Corinne Dalia Daniela Dina Edith Elena Elif Elin Ella Emilia Emma Erin "
+    "Esther Eva Farah Fatima Fiona Flora Freya Gabriela Gemma Gina Greta Hana Hanna Heidi Helena Ida "
+    "Ines Ingrid Irene Iris Isla Ivy Jana Jasmin Jo Joana Josie Julia Juno Kaia Karin Kate Keira Kim "
+    "Klara Lara Laura Layla Lea Leila Lena Lia Lina Lisa Liv Lola Lotte Lucia Luna Mae Maja Mara Maria "
+    "Marta Maya Meg Mei Mia Mila Mina Mira Nadia Naomi Nell Nika Nina Noor Nora Nuria Olga Olive Paula "
+    "Petra Pia Priya Rachel Raya Rita Rosa Ruth Sara Selma Sofia Stella Suki Tara Tess Thea Tina Uma "
+    "Vera Wanda Yara Yuki Zara Zoe Zuzana"
 )
-LAST: Final = tuple(
-    "Abbott Aguirre Almeida Andersen Arroyo Bakker Barros Bauer Becker Bellamy Bianchi Blum Bosch Brandt Brooks "
-    "Calloway Campos Castell Cho Clarke Conti Cruz Dahl Dalton Darling Diaz Dubois Duran Eaton Eklund Ellis Engel "
-    "Esposito Falk Farrow Fay Ferrari Fischer Fontaine Forde Frost Fuentes Garcia Gill Grant Grau Greene Guerra "
-    "Haas Hale Hansen Hart Hayes Hilton Holm Horvat Huang Hughes Ibsen Iyer Jansen Jensen Jovic Kaplan Karlsson "
-    "Kaya Keller Khan Kick Kim Klein Kowalski Kruse Lam Lang Larsen Leroy Lind Lopez Lund Maier Marin Marsh Meyer "
-    "Mohr Moreau Moss Munro Nagy Nair Nash Navarro Novak Nunez Okafor Olsen Ortega Otto Palmer Park Patel Perales "
-    "Pereira Petite Popov Quinn Ramos Rao Reyes Ricci Rivera Romano Rossi Roy Ruiz Sato Schmidt Serra Silva Simon "
-    "Soto Stone Sun Tanaka Tran Uyemura Vega Vogel Wade Weber Wilde Winter Wolf Yilmaz Young Zhang".split()
+LAST: Final = words(
+    "Abbott Aguilar Almeida Andersen Arroyo Bakker Barros Bauer Becker Bellamy Bianchi Blum Bosch "
+    "Brandt Brooks Calloway Campos Castell Cho Clarke Conti Cruz Dahl Dalton Darling Diaz Dubois Duran "
+    "Eaton Eklund Ellis Engel Esposito Falk Farrow Fay Ferrari Fischer Fontaine Forde Frost Fuentes "
+    "Garcia Gill Grant Grau Greene Guerra Haas Hale Hansen Hart Hayes Hill Holm Horvat Huang Hughes "
+    "Ibsen Iyer Jansen Jensen Jovic Kaplan Karlsson Kaya Keller Khan Kern Kim Klein Kowalski Kruse Lam "
+    "Lang Larsen Leroy Lind Lopez Lund Maier Marin Marsh Meyer Mohr Moreau Moss Munro Nagy Nair Nash "
+    "Navarro Novak Nunez Okafor Olsen Ortega Otto Palmer Park Patel Perez Pereira Pena Popov Quinn "
+    "Ramos Rao Reyes Ricci Rivera Romano Rossi Roy Ruiz Sato Schmidt Serra Silva Simon Soto Stone Sun "
+    "Tanaka Tran Ueda Vega Vogel Wade Weber Wilde Winter Wolf Yilmaz Young Zhang"
 )
-LOOK: Final = tuple(
-    "Arty Autumn Bold Bright Brave Busy Calm Charming Clever Cosy Crafty Curious Daily Dapper Dreamy Easy Endless "
-    "Fancy Free Frugal Gentle Golden Happy Hidden Honest Humble Inky Jolly Joyful Kind Little Lively Lovely Lucky "
-    "Mellow Merry Mighty Modern Natural Nifty Nordic Olden Painted Peachy Petite Playful Plucky Pretty Quiet Rainy "
-    "Rustic Savvy Secret Shiny Simple Sleepy Snug Sparkling Sunny Sweet Tidy Tiny Urban Vintage Wandering Wild "
-    "Wise Witty Wooden Young".split()
+LOOK: Final = words(
+    "Arty Autumn Bold Bright Brave Busy Calm Charming Clever Cosy Crafty Curious Daily Dapper Dreamy "
+    "Easy Endless Fancy Free Frugal Gentle Golden Happy Hidden Honest Humble Inky Jolly Joyful Kind "
+    "Little Lively Lovely Lucky Mellow Merry Mighty Modern Natural Nifty Nordic Olden Painted Peachy "
+    "Petite Playful Plucky Pretty Quiet Rainy Rustic Savvy Secret Shiny Simple Sleepy Snug Sparkling "
+    "Sunny Sweet Tidy Tiny Urban Vintage Wandering Wild Wise Witty Wooden Young"
 )
-THING: Final = tuple(
-    "Acorn Anchor Apron Attic Barn Basil Bee Birch Bloom Bottle Button Cabin Canvas Cedar Clover Compass Cottage "
-    "Cup Daisy Desk Dove Easel Elm Feather Fern Finch Fox Garden Giraffe Hare Hazel Hearth Home Honey Ink Ivy Jar "
-    "Journal Kettle Kite Lantern Lark Lemon Lilac Maple Meadow Mitten Moon Moth Nest Needle Oak Olive Otter Owl "
-    "Paper Pear Penny Pine Plum Poppy Quill Quilt Raven River Robin Rose Sage Shed Spool Squirrel Suitcase Table "
-    "Teapot Thistle Thread Tulip Willow Wren Yarn".split()
+THING: Final = words(
+    "Acorn Anchor Apron Attic Barn Basil Bee Birch Bloom Bottle Button Cabin Canvas Cedar Clover "
+    "Compass Cottage Cup Daisy Desk Dove Easel Elm Feather Fern Finch Fox Garden Giraffe Hare Hazel "
+    "Hearth Home Honey Ink Ivy Jar Journal Kettle Kite Lantern Lark Lemon Lilac Maple Meadow Mitten "
+    "Moon Moth Nest Needle Oak Olive Otter Owl Paper Pear Penny Pine Plum Poppy Quill Quilt Raven River "
+    "Robin Rose Sage Shed Spool Squirrel Suitcase Table Teapot Thistle Thread Tulip Willow Wren Yarn"
 )
 TRADE: Final = (
-    "", " Blog", " Co", " Crafts", " Decor", " Design", " Diaries", " Family", " Gallery", " Home", " Ideas", " Kids",
-    " Life", " Living", " Magazine", " Mama", " Shop", " Store", " Studio", " Style", " Travels", " Workshop",
+    "", " Blog", " Co", " Crafts", " Decor", " Design", " Diaries", " Family", " Gallery", " Home",
+    " Ideas", " Kids", " Life", " Living", " Magazine", " Mama", " Shop", " Store", " Studio", " Style",
+    " Travels", " Workshop",
 )  # fmt: skip
 SITE: Final = (".com", ".co.uk", ".net", "Blog", "HQ", "TV", "Daily", "", "x", "_official")
 
 TAGLINES: Final = (
-    " | Lifestyle Blog", " | Home, Holiday Decor & DIY Website", " | Budgeting, Healthy Lifestyle, Faith",
-    " | Travel+Food+DIY+Listicles", " - Fun Activities for Kids", " | Workwear & Fashion Advice", ", Mom of 3",
-    " | Save Money, Make Money, & Frugal Living", " {handmade with love}", ' "the original"', " \\ studio",
-    " ✨", " ✿◕‿◕✿", " ✈️ Travel guides, inspo and adventure travel ✈️", " 👩‍🎨 | Art", " 🎄❤️", " 💅🏽 beauty",
-    " | יצירה לילדים", " | עיצוב הבית", " | своими руками", " · Рукоделие", " | فن و ديكور", " أفكار", " 手作り",
-    " | 装饰灵感", " 손그림", " | Décoration & Idées", " – Wohnideen für Zuhause", "\u200b", " \u200eofficial",
+    " | Life & Style", " | Home, Garden & Holiday DIY Notes", " | Budgets, Good Food, Long Walks",
+    " | Food+Travel+Lists", " - Rainy Day Plans for Kids", " | Office Outfits & Advice",
+    ", Mom of 3", " | Spend Less, Earn More, & Sleep Well", " {handmade with love}",
+    ' "the original"', " \\ studio", " ✨", " ✿ ◠‿◠ ✿", " ✈️ City guides, maps and slow trains ✈️",
+    " 👩‍🎨 | Art", " 🎄❤️", " 💅🏽 beauty", " | יצירה לילדים", " | עיצוב הבית", " | своими руками",
+    " · Рукоделие", " | فن و ديكور", " أفكار", " 手作り", " | 装饰灵感", " 손그림",
+    " | Décoration & Idées", " – Wohnideen für Zuhause", "\u200b", " \u200eofficial",
 )  # fmt: skip
 _LONG: Final = (
-    " | Recipes, Crafts, Printables, Holiday Ideas, Home Decor, Gardening, Parenting Tips, Homeschool Resources, "
-    "Travel With Kids, Saving Money, Family Fun, Party Planning, Fashion Over 40, Beauty Tips & Everyday Inspiration"
+    " | Recipes, Crafts, Printables, Holiday Ideas, Home Decor, Gardening, Parenting Tips, Homeschool Help, "
+    "Travel With Kids, Saving Money, Family Fun, Party Planning, Fashion Over 40, Beauty & Everyday Finds"
 )
 
 # Each kind: the lists its parts come from. A person, a shop, a blog's address, a handle.
@@ -66,9 +75,8 @@ _KINDS: Final[dict[str, tuple[Sequence[str], ...]]] = {
     "site": (LOOK, THING, SITE),
 }
 _COMBINATIONS: Final = {kind: prod(map(len, parts)) for kind, parts in _KINDS.items()}
-_STRIDE: Final = (
-    1_000_003  # a prime that divides none of the combinations, so that neighbours differ in all parts
-)
+# A prime that divides none of the combinations: neighbouring numbers differ in all parts.
+_STRIDE: Final = 1_000_003
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 LONGEST: Final = 267  # before a blank
 

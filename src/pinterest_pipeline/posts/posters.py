@@ -26,18 +26,16 @@ JOINED_SECONDS: Final = int(timedelta(days=730).total_seconds())
 YOUNGEST: Final = 20
 OLDEST: Final = 60
 
-# log10 of the followers: a normal curve whose two halves differ in width, which gives the real median (32,000),
-# mean (4.33) and sd (1.41) of the logarithm and the real shares of plain, k and M at once. The upper half ends
-# at 15 million.
+# log10 of the followers: a normal curve whose halves differ in width. That gives the real median (32,000),
+# the mean (4.33) and sd (1.41) of the logarithm, and the real shares of plain, k and M at once. The upper
+# half ends at 15 million.
 _FOLLOWERS_MIDDLE: Final = 4.505
 _FOLLOWERS_BELOW: Final = 1.59
 _FOLLOWERS_ABOVE: Final = 1.1
 _NORMAL: Final = NormalDist()
 _HIGHEST_DRAW: Final = _NORMAL.cdf((7.177 - _FOLLOWERS_MIDDLE) / _FOLLOWERS_ABOVE)
 
-_DRAWS: Final = struct.Struct(
-    "<13I"
-)  # seven for the person and place, one for the followers, five for the name
+_DRAWS: Final = struct.Struct("<13I")  # person and place: 7, followers: 1, name: 5
 
 
 class Poster(NamedTuple):
@@ -140,7 +138,7 @@ class Posters:
         """Poster `number`, who has `posts` posts.
 
         Each fact about the person is the least of `posts` independent draws, as the real data's are. It is
-        drawn in one go: the least of n draws from a distribution lies where 1 - (1 - u) ** (1 / n) lies in it.
+        drawn in one go: the least of n draws from a distribution lies where 1 - (1 - u)^(1/n) lies in it.
         """
         digest = blake2b(b"%d/%s" % (number, self._key), digest_size=_DRAWS.size).digest()
         draws = [(draw + 0.5) * 2**-32 for draw in _DRAWS.unpack(digest)]

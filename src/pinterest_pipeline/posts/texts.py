@@ -114,6 +114,6 @@ def _sentences(topics: Iterable[str]) -> Iterable[str]:
 
 
 def _shuffled(items: list[str]) -> list[str]:
-    """In an order that does not depend on the seed: a category's tags are neighbours in the same way always."""
+    """In an order that no seed changes: a category's tags always have the same neighbours."""
     draws = source_of_draws("tags", 0)
     return [item for _, item in sorted((draws.random(), item) for item in items)]

@@ -1,32 +1,43 @@
 """The account of records as lines of a table, and what it says in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pinterest_pipeline.records.names import BRANCHES, TABLES
 
 STAGES: Final = ("sent", "acknowledged", "refused", "unknown", "landed", "clean", "duplicate", "quarantined")
+# Landed records that no emulator of this run sent, or whose answer was lost: told where there are any.
+UNRECEIPTED: Final = "without_receipt"
 
-Counts = Mapping[str, int]
+Counts = Mapping[str, Any]  # a count for each stage; `problems` may hold what does not hold, in words
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     branch: str
     table: str
-    figures: tuple[str, ...]  # in the order of STAGES
+    figures: tuple[str, ...]  # in the order of `stages`
     gaps: tuple[str, ...]  # what does not add up, in words
     total: bool = False
 
 
+def stages(account: Mapping[str, Any]) -> list[str]:
+    """The counts the table shows: every stage, and the records without a receipt where there are any."""
+    every = (counts for branch in BRANCHES for counts in account.get(branch, {}).values())
+    if not any(counts.get(UNRECEIPTED) for counts in every):
+        return list(STAGES)
+    return [*STAGES[:4], UNRECEIPTED, *STAGES[4:]]
+
+
 def lines(account: Mapping[str, Any]) -> list[Line]:
     """A line for each branch and table, and one for each branch's sum."""
+    shown = stages(account)
     found = []
     for branch in (branch for branch in BRANCHES if account.get(branch)):
         tables: Mapping[str, Counts] = account[branch]
-        found += [_line(branch, table, tables[table]) for table in TABLES if table in tables]
-        found.append(_line(branch, "all", _sum(tables.values()), total=True))
+        found += [_line(branch, table, tables[table], shown) for table in TABLES if table in tables]
+        found.append(_line(branch, "all", _sum(tables.values()), shown, total=True))
     return found
 
 
@@ -50,16 +61,16 @@ def summary(account: Mapping[str, Any]) -> str:
     return f"{total.get('sent', 0):,} records sent, {total.get('landed', 0):,} landed: {kept}."
 
 
-def _line(branch: str, table: str, counts: Counts, total: bool = False) -> Line:
-    figures = tuple(f"{counts[stage]:,}" if stage in counts else "–" for stage in STAGES)
-    return Line(branch, table, figures, tuple(_gaps(counts)), total)
+def _line(branch: str, table: str, counts: Counts, shown: Sequence[str], total: bool = False) -> Line:
+    figures = tuple(f"{counts[stage]:,}" if stage in counts else "–" for stage in shown)
+    return Line(branch, table, figures, tuple(_gaps(counts) or counts.get("problems", ())), total)
 
 
-def _sum(tables: Any) -> dict[str, int]:
+def _sum(tables: Iterable[Counts]) -> dict[str, int]:
     total: dict[str, int] = {}
     for counts in tables:
-        for stage, count in counts.items():
-            total[stage] = total.get(stage, 0) + count
+        for stage in counts.keys() & {*STAGES, UNRECEIPTED}:
+            total[stage] = total.get(stage, 0) + counts[stage]
     return total
 
 
@@ -69,11 +80,11 @@ def _gaps(counts: Counts) -> list[str]:
     answered = counts["acknowledged"] + counts["refused"] + counts["unknown"]
     kept = counts["clean"] + counts["duplicate"] + counts["quarantined"]
     # A record whose answer was never read may have landed all the same.
-    surplus = max(0, counts["landed"] - counts["acknowledged"] - counts["unknown"])
+    expected = counts["acknowledged"] + counts.get(UNRECEIPTED, counts["unknown"])
     checks = (
         (counts["sent"] - answered, "sent but neither acknowledged, refused nor unknown"),
         (counts["acknowledged"] - counts["landed"], "acknowledged but not landed"),
-        (surplus, "landed but never acknowledged"),
+        (counts["landed"] - expected, "landed but never acknowledged"),
         (abs(counts["landed"] - kept), "landed but not clean, duplicate or quarantined once each"),
     )
     return [f"{count:,} {words}" for count, words in checks if count > 0]

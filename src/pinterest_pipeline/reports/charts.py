@@ -20,6 +20,7 @@ from pinterest_pipeline.reports.shapes import (
     Shape,
     by_height,
     cells_of,
+    in_order,
     shape_of,
     short,
     title,
@@ -61,6 +62,8 @@ def draw(name: str, rows: Sequence[Row], kind: str = "") -> Drawing | None:
 def _wished(shape: Shape, kind: str) -> Shape:
     if kind not in KINDS or (kind == "heatmap" and not shape.details):
         return shape
+    if kind == "bar" and len(shape.values) > 1 and not shape.ranked:
+        kind = "grouped_bar"  # plain bars would hide all measures but the first
     return replace(shape, kind=kind)
 
 
@@ -137,7 +140,7 @@ def _grouped_bar(shape: Shape, cells: Sequence[Cell]) -> Drawing:
     upright = len(labels) <= MOST_UPRIGHT
     along, across, offset = (alt.X, alt.Y, alt.XOffset) if upright else (alt.Y, alt.X, alt.YOffset)
     base = _chart(data, f"{_measures(cells)} by {title(shape.label).lower()}").encode(
-        _axis(along, "label", title(shape.label), sort=labels, labels={"labelAngle": 0}),
+        _axis(along, "label", title(shape.label), sort=labels, labelAngle=0),
         _figures(across, _common_title(cells), [cell.value for cell in cells]),
         offset("series", type="nominal", sort=series),
         tooltip=_series_tips(shape),
@@ -156,9 +159,7 @@ def _line(shape: Shape, cells: Sequence[Cell]) -> Drawing:
         ends = sorted((row for row in data if row["label"] == label), key=lambda row: row["value"])
         ends[0]["place"], ends[-1]["place"] = "below", "above"
     base = _chart(data, f"{_measures(cells)} by {title(shape.label).lower()}").encode(
-        x=_axis(
-            alt.X, "label", title(shape.label), sort=labels, labels={"labelAngle": 0, "labelOverlap": True}
-        ),
+        x=_axis(alt.X, "label", title(shape.label), sort=labels, labelAngle=0, labelOverlap=True),
         y=_figures(alt.Y, _common_title(cells), [cell.value for cell in cells]),
         tooltip=_series_tips(shape),
     )
@@ -187,9 +188,10 @@ def _one_map(shape: Shape, cells: Sequence[Cell], highest: int | float) -> alt.L
     heading = {"label": title(shape.label), "detail": _detail_title(shape)}
     across, down = ("detail", "label") if shape.ranked else ("label", "detail")  # long names lie to the left
     data = [_datum(cell) | {"place": _contrast(cell, highest)} for cell in cells]
-    order = {name: list(dict.fromkeys(row[name] for row in data)) for name in heading}
+    columns = {"label": shape.label, "detail": shape.details[0]}
+    order = {name: in_order((row[name] for row in data), column) for name, column in columns.items()}
     base = _chart(data, f"{cells[0].measure} by {' and '.join(heading.values()).lower()}").encode(
-        x=_axis(alt.X, across, heading[across], order[across], {"labelAngle": -40 if shape.ranked else 0}),
+        x=_axis(alt.X, across, heading[across], order[across], labelAngle=-40 if shape.ranked else 0),
         y=_axis(alt.Y, down, heading[down], order[down]),
         tooltip=[*(_tip(name, text) for name, text in heading.items()), _tip("figure", cells[0].measure)],
     )
@@ -244,9 +246,7 @@ def _field(channel: Callable[..., Any], name: str, type: str = "nominal", **opti
     return channel(field=name, type=type, **options)
 
 
-def _axis(
-    channel: Callable[..., Any], name: str, heading: str | None, sort: list[str], labels: dict[str, Any]
-) -> Any:
+def _axis(channel: Callable[..., Any], name: str, heading: str | None, sort: list[str], **labels: Any) -> Any:
     axis = alt.Axis(title=heading, grid=False, ticks=False, labelPadding=6, **labels)
     return _field(channel, name, type="ordinal", sort=sort, axis=axis)
 

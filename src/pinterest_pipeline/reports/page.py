@@ -64,7 +64,7 @@ def render(
     rule id; `rules` says in words what a rule id does. `quarantine` holds rows with table_name, reason, raw
     and the branch's position columns; a sample of them is shown. `ran_at` must know its time zone.
     """
-    sections = [_answer(question, answers) for question in questions]
+    sections = [_answer(place, question, answers) for place, question in enumerate(questions, 1)]
     specs = {id_: spec for section in sections for id_, spec in section.pop("specs").items()}
     lines = account_table.lines(account)
     problems = account_table.problems(account, lines) + [
@@ -77,7 +77,7 @@ def render(
         ran_at_text=f"{ran_at:%d %B %Y, %H:%M:%S} UTC".lstrip("0"),
         problems=problems,
         agreement=f"{account_table.summary(account)} {_agreement(answers, len(sections))}".strip(),
-        stages=[stage.capitalize() for stage in account_table.STAGES],
+        stages=[title_of(stage) for stage in account_table.stages(account)],
         account=lines,
         changes=table_rows.changes(changes, rules or {}),
         quarantine=table_rows.quarantine(quarantine),
@@ -88,7 +88,7 @@ def render(
     )
 
 
-def _answer(question: Question, answers: Mapping[str, Answers]) -> dict[str, Any]:
+def _answer(place: int, question: Question, answers: Mapping[str, Answers]) -> dict[str, Any]:
     """One question's part of the page: its results (one, where the branches agree) and its charts' specs."""
     rows = {branch: given[question.name] for branch, given in answers.items() if question.name in given}
     agrees = len(rows) == len(answers) and all(
@@ -97,10 +97,10 @@ def _answer(question: Question, answers: Mapping[str, Answers]) -> dict[str, Any
     shown = {"": next(iter(rows.values()))} if rows and agrees else rows
     heading = title_of(question.name)
     drawn = {branch: charts.draw(question.name, given, question.chart) for branch, given in shown.items()}
-    ids = {branch: f"chart-{question.number}{'-' if branch else ''}{branch}" for branch in shown}
+    ids = {branch: f"chart-{place}{'-' if branch else ''}{branch}" for branch in shown}
     return {
         "number": question.number,
-        "anchor": f"answer-{question.number}",
+        "anchor": f"answer-{place}",
         "heading": heading,
         "question": question.question,
         "agrees": agrees,
@@ -133,9 +133,10 @@ def _note(branches: Sequence[str], agrees: bool) -> str:
 
 
 def _agreement(answers: Mapping[str, Answers], count: int) -> str:
+    counted = "1 answer" if count == 1 else f"{count} answers"
     if len(answers) < 2:
-        return f"{count} answers from the {next(iter(answers))} branch." if answers else ""
-    return f"{' and '.join(answers).capitalize()} give the same {count} answers."
+        return f"{counted} from the {next(iter(answers))} branch." if answers else ""
+    return f"{' and '.join(answers).capitalize()} give the same {counted}."
 
 
 def _assets() -> dict[str, Markup]:
@@ -150,7 +151,7 @@ def _assets() -> dict[str, Markup]:
 def chart_library() -> str:
     """Vega, Vega-Lite and vega-embed as one script.
 
-    Made once in a process and takes a second or two: call it early, in a thread, while something is waited for.
+    Made once in a process, which takes a second or two: call it early, while something is waited for.
     """
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
 

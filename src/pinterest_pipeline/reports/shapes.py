@@ -4,7 +4,8 @@ The shapes of the eight answers stand in `SHAPES`; any other answer gets one gue
 """
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal, cast, get_args
@@ -156,3 +157,14 @@ def by_height(cells: Sequence[Cell]) -> list[str]:
     for cell in cells:
         height[cell.label] = max(cell.value, height.get(cell.label, cell.value))
     return sorted(height, key=lambda label: (-height[label], label))
+
+
+def in_order(names: Iterable[str], column: str) -> list[str]:
+    """Each name once: by size where the column has an order of its own, else as they come."""
+    once = list(dict.fromkeys(names))
+    return sorted(once, key=_leading_number) if is_ordered(column) else once
+
+
+def _leading_number(name: str) -> tuple[float, str]:
+    digits = re.match(r"[0-9]+", name)
+    return (float(digits[0]) if digits else math.inf, name)

@@ -7,7 +7,7 @@ import sys
 import tracemalloc
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from itertools import islice
 from statistics import median
@@ -17,16 +17,13 @@ from uuid import UUID
 import pytest
 
 from pinterest_pipeline.errors import BadInput
-from pinterest_pipeline.posts.distributions import Permutation, source_of_draws
 from pinterest_pipeline.posts.generator import category_ranges, generate
-from pinterest_pipeline.posts.poster_names import poster_name
-from pinterest_pipeline.posts.posters import Poster, Posters, Slots, followers_at, printed_followers
 from pinterest_pipeline.records.schemas import SOURCE_COLUMNS, Post
 
 REAL_CATEGORIES = {
-    "art": 892, "beauty": 746, "christmas": 999, "diy-and-crafts": 830, "education": 863, "event-planning": 748,
-    "finance": 786, "home-decor": 861, "mens-fashion": 852, "quotes": 910, "tattoos": 971, "travel": 858,
-    "vehicles": 838,
+    "art": 892, "beauty": 746, "christmas": 999, "diy-and-crafts": 830, "education": 863,
+    "event-planning": 748, "finance": 786, "home-decor": 861, "mens-fashion": 852, "quotes": 910,
+    "tattoos": 971, "travel": 858, "vehicles": 838,
 }  # fmt: skip
 STORY = "multi-video(story page format)"
 NO_STORY = "No description available Story format"
@@ -176,8 +173,8 @@ def test_all_posts_of_a_poster_share_a_person_a_place_and_followers(by_poster: d
 
 def test_timestamp_varies_by_post(posts: list[Post], by_poster: dict[str, list[Post]]) -> None:
     stamps = [post["geo"]["timestamp"] for post in posts]
-    assert datetime(2017, 10, 19) <= min(stamps) < datetime(2017, 11, 1)
-    assert datetime(2022, 10, 1) < max(stamps) < datetime(2022, 10, 19)
+    assert datetime.fromisoformat("2017-10-19") <= min(stamps) < datetime.fromisoformat("2017-11-01")
+    assert datetime.fromisoformat("2022-10-01") < max(stamps) < datetime.fromisoformat("2022-10-19")
     largest = max(by_poster.values(), key=len)
     assert len({post["geo"]["timestamp"] for post in largest}) == len(largest)
 
@@ -207,41 +204,17 @@ def test_people_join_in_the_real_years(posts: list[Post], by_poster: dict[str, l
         assert rows[year] == pytest.approx(real_rows, rel=0.08)
 
 
-def test_a_person_is_the_least_of_as_many_draws_as_they_have_posts() -> None:
-    """The mean of the least of n uniform draws lies 1/(n+1) of the way up; the drawing must keep that law."""
-    posters = Posters(seed=1)
-    for posts in (1, 2, 10, 100):
-        people = [posters.poster(number, posts) for number in range(1, 1001)]
-        expected = 1 / (posts + 1)
-        for facts in (
-            [(each.latitude + 90) / 180 for each in people],
-            [(each.longitude + 180) / 360 for each in people],
-            [(each.date_joined - datetime(2015, 10, 21)).days / 730 for each in people],
-        ):
-            assert sum(facts) / len(facts) == pytest.approx(expected, rel=0.15)
-
-
-def test_names_and_countries_of_busy_posters_come_early_in_the_alphabet() -> None:
-    posters = Posters(seed=1)
-
-    def middle(posts: int, fact: Callable[[Poster], str]) -> str:
-        return sorted(fact(posters.poster(number, posts)) for number in range(1, 400))[200]
-
-    facts: Iterable[Callable[[Poster], str]] = (
-        lambda each: each.first_name,
-        lambda each: each.last_name,
-        lambda each: each.country,
-    )
-    for fact in facts:
-        assert middle(1, fact) > middle(3, fact) > middle(60, fact)
-
-
 def test_persons_lie_within_the_real_bounds(posts: list[Post]) -> None:
     assert {post["user"]["age"] for post in posts} == set(range(20, 61))
     assert all(-90 <= post["geo"]["latitude"] <= 90 for post in posts)
     assert all(-180 <= post["geo"]["longitude"] <= 180 for post in posts)
     joined = [post["user"]["date_joined"] for post in posts]
-    assert datetime(2015, 10, 21) <= min(joined) < max(joined) < datetime(2017, 10, 20)
+    assert (
+        datetime.fromisoformat("2015-10-21")
+        <= min(joined)
+        < max(joined)
+        < datetime.fromisoformat("2017-10-20")
+    )
     assert len({post["geo"]["country"] for post in posts}) > 230
 
 
@@ -257,29 +230,6 @@ def test_floats_have_six_significant_digits_and_times_no_fraction(posts: list[Po
 def test_followers_are_printed_without_decimals(pins: list[Pin]) -> None:
     printed = {pin["follower_count"] for pin in pins} - {"User Info Error"}
     assert all(re.fullmatch(r"0|[1-9][0-9]{0,2}[kM]?", text) for text in printed)
-
-
-def test_followers_have_the_real_middle_and_top() -> None:
-    drawn = [followers_at((nth + 0.5) / 20000) for nth in range(20000)]
-    assert median(drawn) == pytest.approx(32_000, rel=0.02)
-    assert 14_000_000 < max(drawn) < 16_000_000
-    assert drawn == sorted(drawn)
-
-
-@pytest.mark.parametrize(
-    ("followers", "printed"),
-    [
-        (0, "0"),
-        (999, "999"),
-        (1000, "1k"),
-        (12_999, "12k"),
-        (999_999, "999k"),
-        (1_000_000, "1M"),
-        (3_900_000, "3M"),
-    ],
-)
-def test_printed_followers(followers: int, printed: str) -> None:
-    assert printed_followers(followers) == printed
 
 
 def test_unique_ids_are_unique_uuids_of_version_4(pins: list[Pin]) -> None:
@@ -384,7 +334,7 @@ def test_another_process_gives_the_same_posts() -> None:
     assert done.stdout.strip() == ascii(list(generate(40)))
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 50, 71, 1000, 30_000])
+@pytest.mark.parametrize("count", [0, 1, 2, 50, 71, 1000, 12_000])
 def test_any_count(count: int) -> None:
     people: dict[str, set[tuple[Any, ...]]] = defaultdict(set)
     indexes = []
@@ -417,24 +367,3 @@ def test_memory_is_flat() -> None:
     peak(100)  # Faker's names are loaded once
     small, large = peak(4_000), peak(16_000)
     assert large < small * 1.2 + 50_000
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 50, 1000, 4097])
-def test_a_permutation_reaches_every_number_once(count: int) -> None:
-    permutation = Permutation(count, source_of_draws("test", 1))
-    assert sorted(permutation[index] for index in range(count)) == list(range(count))
-
-
-@pytest.mark.parametrize("count", [1, 70, 71, 500, 11154, 25_000])
-def test_slots_give_every_poster_as_many_slots_as_they_say(count: int) -> None:
-    slots = Slots(count)
-    owners = [slots[slot] for slot in range(count)]
-    said = dict(owners)
-    assert Counter(number for number, _ in owners) == said
-    assert [number for number, _ in owners] == sorted(number for number, _ in owners)
-
-
-def test_no_two_posters_share_a_name() -> None:
-    draws = source_of_draws("names", 1)
-    names = {poster_name(number, [draws.random() for _ in range(5)]) for number in range(1, 100_001)}
-    assert len(names) == 100_000

@@ -1,0 +1,1 @@
+"""Measures the hot paths, each beside its limit in the same run."""

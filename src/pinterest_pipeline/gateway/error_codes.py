@@ -1,0 +1,66 @@
+"""Every error the gateway answers with: status, code and when, in one table (pure)."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pinterest_pipeline.eventlog.base import RefusalCode
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of error: HTTP status, code in a Kafka body, type in a Kinesis body, and when it is given."""
+
+    status: int
+    kafka: int
+    kinesis: str
+    when: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An error to answer with: its kind, and what exactly is wrong."""
+
+    kind: Kind
+    message: str
+
+
+INVALID_NAME: Final = Kind(400, 40002, "ValidationException", "a name breaks the rules for names")
+MISSING_VALUE: Final = Kind(422, 422, "ValidationException", "a field is missing, empty or of a wrong type")
+NOT_JSON: Final = Kind(422, 42203, "SerializationException", "the body is not valid JSON in UTF-8")
+UNKNOWN_TOPIC: Final = Kind(404, 40401, "ResourceNotFoundException", "no such topic or stream")
+UNKNOWN_PARTITION: Final = Kind(404, 40402, "ResourceNotFoundException", "no such partition or shard")
+EXISTS: Final = Kind(400, 40002, "ResourceInUseException", "the topic or stream exists already")
+INVALID_ITERATOR: Final = Kind(
+    400, 400, "InvalidArgumentException", "a shard iterator that is not of this stream"
+)
+TOO_LARGE: Final = Kind(
+    413, 413, "RequestEntityTooLargeException", "the body or the number of records is too large"
+)
+RECORD_TOO_LARGE: Final = Kind(413, 413, "ValidationException", "a record is larger than the log takes")
+MEDIA_TYPE: Final = Kind(415, 415, "UnsupportedMediaTypeException", "the Content-Type is not one we read")
+NOT_FOUND: Final = Kind(404, 404, "UnknownOperationException", "no such route")
+WRONG_METHOD: Final = Kind(405, 405, "UnknownOperationException", "the route does not take this method")
+INTERNAL: Final = Kind(500, 50002, "InternalFailure", "an error of ours; the log of the gateway says more")
+UNAVAILABLE: Final = Kind(
+    503, 50302, "ServiceUnavailable", "the event log does not answer or its disk is full"
+)
+
+KINDS: Final[dict[str, Kind]] = {
+    name: kind for name, kind in globals().copy().items() if isinstance(kind, Kind)
+}
+
+REFUSED: Final[dict[RefusalCode, Kind]] = {
+    "record_too_large": RECORD_TOO_LARGE,
+    "unknown_partition": UNKNOWN_PARTITION,
+}
+
+RETRY_AFTER_SECONDS: Final = 1
+
+
+def kinesis_status(kind: Kind) -> int:
+    """Kinesis knows only 400 for what the caller did wrong; statuses of the HTTP layer stay."""
+    return (
+        400
+        if kind in (MISSING_VALUE, NOT_JSON, UNKNOWN_TOPIC, UNKNOWN_PARTITION, RECORD_TOO_LARGE)
+        else kind.status
+    )

@@ -1,0 +1,182 @@
+"""Both branches from the log to the answers, without HTTP: whatever happens on the way, the answers are the same."""
+
+import gzip
+import json
+import random
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pinterest_pipeline.config import Settings, SinkSettings, StreamSettings
+from pinterest_pipeline.eventlog.base import Record
+from pinterest_pipeline.outcome import disagreements, outcome
+from pinterest_pipeline.pipeline import (
+    StreamLoader,
+    Workspace,
+    lags,
+    load_batch,
+    prepare,
+    run_sink,
+)
+from pinterest_pipeline.posts.generator import generate
+from pinterest_pipeline.records import names
+from pinterest_pipeline.records.codec import wire_row
+from pinterest_pipeline.records.names import BRANCHES, TABLES, Branch
+from tests.oracle import answers as oracle_answers
+
+DATA = Path(__file__).parents[2] / "../shared/data"
+
+JsonPost = dict[str, dict[str, Any]]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(
+        Settings(data=tmp_path, sink=SinkSettings(flush_size=50), stream=StreamSettings(batch_records=90))
+    )
+
+
+def append(workspace: Workspace, posts: Sequence[JsonPost]) -> None:
+    for branch in BRANCHES:
+        log = workspace.topics_log() if branch == "batch" else workspace.streams_log()
+        prepare(workspace.settings, branch, log)
+        for table in TABLES:
+            source = names.source(branch, workspace.settings.pipeline_id, table)
+            records = [
+                Record(json.dumps(post[table]).encode(), str(post["geo"]["ind"]).encode()) for post in posts
+            ]
+            log.append(source, records).result()
+        log.close()
+
+
+def land(workspace: Workspace) -> None:
+    """The sink until everything is an object; what was left open is closed when it stops."""
+    stop = threading.Event()
+    thread = threading.Thread(target=run_sink, args=(workspace, stop))
+    thread.start()
+    topics = [names.topic(workspace.settings.pipeline_id, table) for table in TABLES]
+    log = workspace.topics_log()
+    ends = sum(sum(log.ends(topic).values()) for topic in topics)
+    stop.set()
+    thread.join()
+    while sum(sum(log.committed("sink", topic).values()) for topic in topics) < ends:
+        again = threading.Event()
+        threading.Timer(0.3, again.set).start()
+        run_sink(workspace, again)
+    log.close()
+
+
+def load(workspace: Workspace, branches: Sequence[Branch] = BRANCHES) -> None:
+    with workspace.engine() as engine:
+        if "batch" in branches:
+            load_batch(workspace, engine)
+        log = workspace.streams_log()
+        loader = StreamLoader(workspace, engine, log)
+        while any(loaded.read for loaded in loader.step().values()):
+            pass
+        log.close()
+
+
+def check(workspace: Workspace, expected: dict[str, Any]) -> None:
+    result = outcome(workspace)
+    assert result.problems == []
+    assert disagreements(result) == []
+    for branch in BRANCHES:
+        assert result.answers[branch] == expected
+    assert all(lag.end == lag.loaded for lag in lags(workspace))
+
+
+def real_posts() -> list[JsonPost]:
+    path = DATA / "real_posts_168.jsonl.gz"
+    if not path.exists():
+        pytest.skip("the real posts are not on this machine")
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+@pytest.mark.parametrize("count", [88, 168])
+def test_real_posts_give_their_known_answers(workspace: Workspace, count: int) -> None:
+    append(workspace, real_posts()[:count])
+    land(workspace)
+    load(workspace)
+    check(workspace, json.loads((DATA / "real_answers_88_168.json").read_text())[str(count)])
+
+
+def test_sending_again_in_another_order_between_loads_changes_nothing(workspace: Workspace) -> None:
+    posts: list[JsonPost] = [
+        {table: wire_row(post[table]) for table in TABLES}  # type: ignore[literal-required]
+        for post in generate(200)
+    ]
+    expected = oracle_answers(posts)
+    append(workspace, posts[:150])
+    land(workspace)
+    load(workspace)
+    shuffled = random.Random(7).sample(posts, len(posts))
+    append(workspace, shuffled)
+    land(workspace)
+    load(workspace)
+    load(workspace)
+    check(workspace, expected)
+    account = outcome(workspace).accounts
+    for branch in BRANCHES:
+        for table in TABLES:
+            counts = account[branch][table]
+            assert (counts.landed, counts.clean, counts.duplicate) == (350, 200, 150)
+
+
+def test_what_is_bad_is_set_aside_with_its_reason(workspace: Workspace) -> None:
+    posts: list[JsonPost] = [
+        {table: wire_row(post[table]) for table in TABLES}  # type: ignore[literal-required]
+        for post in generate(30)
+    ]
+    expected = oracle_answers(posts)
+    append(workspace, posts)
+    for branch in BRANCHES:
+        log = workspace.topics_log() if branch == "batch" else workspace.streams_log()
+        source = names.source(branch, workspace.settings.pipeline_id, "pin")
+        bad = (
+            b"not json",
+            None,
+            b"[]",
+            b'{"index":5,"follower_count":"many"}',
+            b'{"title":"no ind"}',
+            b"\xff",
+        )
+        log.append(source, [Record(value) for value in bad]).result()
+        log.close()
+    land(workspace)
+    load(workspace)
+    check(workspace, expected)
+    for branch in BRANCHES:
+        rows = workspace.quarantine(branch).head(20)
+        assert len(rows) == 6
+        assert all(row["reason"] and row["table_name"] == "pin" for row in rows)
+        assert any("many" in row["reason"] for row in rows)
+        assert any("not json" in row["raw"] for row in rows)
+
+
+def test_a_crash_between_quarantine_and_clean_repeats_nothing(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(workspace, [{table: {"ind": "bad"} for table in TABLES} | {"geo": {"ind": 1}}] * 20)
+    land(workspace)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pinterest_pipeline.tables.delta.Table.upsert", die)
+        for branch in BRANCHES:
+            with pytest.raises(KeyboardInterrupt):
+                load(workspace, [branch])
+    append(workspace, [{table: {"ind": "worse"} for table in TABLES} | {"geo": {"ind": 2}}] * 3)
+    land(workspace)
+    load(workspace)
+    result = outcome(workspace)
+    assert result.problems == []
+    for branch in BRANCHES:
+        assert result.accounts[branch]["pin"].quarantined == 23
+        assert result.accounts[branch]["geo"].clean == 2

@@ -1,0 +1,98 @@
+"""Real parts, started by fixtures: on a port of the system's choice, asked until ready, failing at once when dead."""
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pymysql
+import pytest
+from sqlalchemy import URL
+
+_READY_SECONDS = 60.0
+_PASSWORD = "not a secret: @:/ü"  # characters that an address must escape
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[URL]:
+    """A MariaDB server of its own with an empty database `pinterest_data`, reached over TCP as a plain user."""
+    server, installer = _program("mariadbd"), _program("mariadb-install-db")
+    # Not pytest's own folder: the path of a socket holds about 100 characters at most.
+    with tempfile.TemporaryDirectory(prefix="mariadb-") as name:
+        folder = Path(name)
+        data, user = folder / "data", f"--user={getpass.getuser()}"
+        subprocess.run(
+            [installer, "--no-defaults", f"--datadir={data}", user]
+            + ["--auth-root-authentication-method=normal", "--skip-test-db"],
+            check=True,
+            capture_output=True,
+        )
+        port = _free_port()
+        options = [f"--datadir={data}", f"--socket={folder / 'socket'}", f"--pid-file={folder / 'pid'}", user]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [server, "--no-defaults", *options, f"--port={port}", "--bind-address=127.0.0.1"],
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            _wait_until_ready(process, port, folder / "log")
+            yield _make_database(port)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin")
+    if found is None:
+        reason = f"{name} is not installed (Debian: apt-get install mariadb-server)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while not _answers(port):
+        try:
+            code = process.wait(0.1)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() < deadline:
+                continue
+            code = "still running"
+        pytest.fail(f"mariadbd did not start ({code}):\n{log.read_text(errors='replace')[-2_000:]}")
+
+
+def _answers(port: int) -> bool:
+    try:
+        _connect(port).close()
+    except pymysql.OperationalError:
+        return False
+    return True
+
+
+def _connect(port: int) -> "pymysql.Connection[pymysql.cursors.Cursor]":
+    return pymysql.connect(host="127.0.0.1", port=port, user="root", password="")
+
+
+def _make_database(port: int) -> URL:
+    with closing(_connect(port)) as connection, connection.cursor() as cursor:
+        # The server's old default character set: the tables must not depend on it.
+        cursor.execute("CREATE DATABASE pinterest_data CHARACTER SET latin1")
+        cursor.execute("CREATE USER 'emulator'@'%%' IDENTIFIED BY %s", (_PASSWORD,))
+        cursor.execute("GRANT ALL ON pinterest_data.* TO 'emulator'@'%'")
+    return URL.create("mysql+pymysql", "emulator", _PASSWORD, "127.0.0.1", port, "pinterest_data")
