@@ -45,9 +45,9 @@ $(UV):
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.13,<1"
 
 .venv/.runtime: $(UV) pyproject.toml uv.lock
-	@$(UV) sync --quiet --frozen --inexact --no-dev
+	@$(UV) sync --quiet --frozen --inexact --no-dev --compile-bytecode
 	@touch $@
 
 .venv/.dev: $(UV) pyproject.toml uv.lock
-	@$(UV) sync --quiet --frozen --inexact
+	@$(UV) sync --quiet --frozen --inexact --compile-bytecode
 	@touch $@ .venv/.runtime

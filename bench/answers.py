@@ -74,8 +74,8 @@ def _child(work: Callable[[Settings], Any], settings: Settings, sender: Any) -> 
 
 def _parse(settings: Settings) -> None:
     store = Workspace(settings).objects()
-    with duckdb.connect(str(settings.data / "parsed.duckdb")) as connection:
-        connection.execute(f"SET memory_limit = '{settings.engine.memory_limit}'")
+    with duckdb.connect() as connection:
+        connection.execute("SET enable_progress_bar = false")
         for table in TABLES:
             topic = names.topic(settings.pipeline_id, table)
             files = [str(store.path(name)) for name in store.names(topic)]

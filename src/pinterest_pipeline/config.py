@@ -7,7 +7,7 @@ addresses of the HTTP API come from `db_creds.yaml`, as in the original project.
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -17,11 +17,11 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-from sqlalchemy.engine import URL as DatabaseURL
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from pinterest_pipeline.errors import SettingError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL as DatabaseURL
 
 PREFIX = "PINPIPE_"
 
@@ -206,8 +206,11 @@ class Credentials(_Group):
 
     REQUIRED: ClassVar[tuple[str, ...]] = ("HOST", "USER", "PASSWORD", "DATABASE")
 
-    def database_url(self) -> DatabaseURL:
+    def database_url(self) -> "DatabaseURL":
         """Where the source database is; raises SettingError when a key is missing or the URL is none."""
+        from sqlalchemy.engine import make_url  # half a second that most commands need not wait for
+        from sqlalchemy.exc import ArgumentError
+
         if self.URL is not None:
             try:
                 return make_url(self.URL.get_secret_value())

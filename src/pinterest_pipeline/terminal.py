@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from rich.console import Console
@@ -12,10 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from pinterest_pipeline.analyses.catalog import Analysis
 from pinterest_pipeline.errors import PipelineError
-from pinterest_pipeline.ledger.account import TableAccount
-from pinterest_pipeline.pipeline import Lag
+
+if TYPE_CHECKING:
+    from pinterest_pipeline.analyses.catalog import Analysis
+    from pinterest_pipeline.ledger.account import TableAccount
+    from pinterest_pipeline.pipeline import Lag
 
 _ROWS_SHOWN = 10
 
@@ -72,9 +74,9 @@ def steps() -> Iterator[Any]:
         yield show
 
 
-def show_answer(analysis: Analysis, rows: Sequence[Mapping[str, Any]]) -> None:
+def show_answer(analysis: "Analysis", rows: Sequence[Mapping[str, Any]]) -> None:
     """One answer as a table of its first rows."""
-    out.print(f"\n[bold]{analysis.number}. {escape(analysis.question)}[/]  ({analysis.name})")
+    out.print(f"\n[bold]{analysis.number}. {escape(analysis.question)}[/]")
     if not rows:
         out.print("   no rows")
         return
@@ -96,27 +98,30 @@ def _cell(value: Any) -> str:
     return "" if value is None else escape(str(value))
 
 
-_ACCOUNT_COLUMNS = (
+_ACCOUNT_ROWS = (
     "sent", "acknowledged", "refused", "unknown", "landed", "clean", "duplicate", "quarantined",
 )  # fmt: skip
 
 
-def show_accounts(accounts: Mapping[Any, Mapping[str, TableAccount]], problems: Sequence[str]) -> None:
+def show_accounts(accounts: "Mapping[Any, Mapping[str, TableAccount]]", problems: Sequence[str]) -> None:
     """The account of records, and what does not hold."""
     out.print("\n[bold]The account of records[/]")
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for name in ("branch", "table", *_ACCOUNT_COLUMNS):
-        table.add_column(name, justify="left" if name in ("branch", "table") else "right", header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("")
     for branch, tables in accounts.items():
-        for name, account in tables.items():
-            table.add_row(branch, name, *(f"{getattr(account, column):,}" for column in _ACCOUNT_COLUMNS))
+        for name in tables:
+            table.add_column(f"{branch}\n{name}", justify="right", header_style="dim")
+    every = [account for tables in accounts.values() for account in tables.values()]
+    for column in _ACCOUNT_ROWS:
+        table.add_row(column, *(f"{getattr(account, column):,}" for account in every))
     out.print(table)
     for problem in problems:
         out.print(f"[bold red]✗[/] {escape(problem)}")
     if not problems:
         out.print(
-            "[green]✓[/] sent = acknowledged + refused + unknown, each acknowledged record landed where its"
-            " receipt says,\n  landed = clean + duplicate + quarantined"
+            "[green]✓[/] sent = acknowledged + refused + unknown\n"
+            "[green]✓[/] each acknowledged record landed where its receipt says\n"
+            "[green]✓[/] landed = clean + duplicate + quarantined, each record exactly once"
         )
 
 
@@ -134,7 +139,7 @@ def show_changes(changes: Mapping[Any, Mapping[str, Mapping[str, int]]]) -> None
     out.print(table)
 
 
-def show_lags(lags: Sequence[Lag]) -> None:
+def show_lags(lags: "Sequence[Lag]") -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for name in ("topic or stream", "part", "records", "landed", "in table", "lag"):
         table.add_column(name, justify="left" if name == "topic or stream" else "right", header_style="dim")

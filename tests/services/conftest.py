@@ -1,4 +1,4 @@
-"""Real parts, started by fixtures: on a port of the system's choice, asked until ready, failing at once when dead."""
+"""Real parts, started by fixtures: on a port of the system's choice, asked until ready or dead."""
 
 import getpass
 import os
@@ -8,28 +8,28 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-import pymysql
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, Connection, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 _READY_SECONDS = 60.0
+_INSTALL_OPTIONS = ("--auth-root-authentication-method=normal", "--skip-test-db")
 _PASSWORD = "not a secret: @:/ü"  # characters that an address must escape
 
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[URL]:
-    """A MariaDB server of its own with an empty database `pinterest_data`, reached over TCP as a plain user."""
+    """A MariaDB server with an empty database `pinterest_data`, reached over TCP as a plain user."""
     server, installer = _program("mariadbd"), _program("mariadb-install-db")
     # Not pytest's own folder: the path of a socket holds about 100 characters at most.
     with tempfile.TemporaryDirectory(prefix="mariadb-") as name:
         folder = Path(name)
         data, user = folder / "data", f"--user={getpass.getuser()}"
         subprocess.run(
-            [installer, "--no-defaults", f"--datadir={data}", user]
-            + ["--auth-root-authentication-method=normal", "--skip-test-db"],
+            [installer, "--no-defaults", f"--datadir={data}", user, *_INSTALL_OPTIONS],
             check=True,
             capture_output=True,
         )
@@ -68,31 +68,43 @@ def _free_port() -> int:
 def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     while not _answers(port):
+        if time.monotonic() > deadline:
+            pytest.fail(f"mariadbd is not ready after {_READY_SECONDS} s:\n{_end(log)}")
         try:
             code = process.wait(0.1)
         except subprocess.TimeoutExpired:
-            if time.monotonic() < deadline:
-                continue
-            code = "still running"
-        pytest.fail(f"mariadbd did not start ({code}):\n{log.read_text(errors='replace')[-2_000:]}")
+            continue
+        pytest.fail(f"mariadbd died with {code}:\n{_end(log)}")
+
+
+def _end(log: Path) -> str:
+    return log.read_text(errors="replace")[-2_000:]
 
 
 def _answers(port: int) -> bool:
     try:
-        _connect(port).close()
-    except pymysql.OperationalError:
+        with _administrator(port):
+            return True
+    except OperationalError:
         return False
-    return True
 
 
-def _connect(port: int) -> "pymysql.Connection[pymysql.cursors.Cursor]":
-    return pymysql.connect(host="127.0.0.1", port=port, user="root", password="")
+@contextmanager
+def _administrator(port: int) -> Iterator[Connection]:
+    engine = create_engine(URL.create("mysql+pymysql", "root", "", "127.0.0.1", port))
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def _make_database(port: int) -> URL:
-    with closing(_connect(port)) as connection, connection.cursor() as cursor:
+    with _administrator(port) as connection:
         # The server's old default character set: the tables must not depend on it.
-        cursor.execute("CREATE DATABASE pinterest_data CHARACTER SET latin1")
-        cursor.execute("CREATE USER 'emulator'@'%%' IDENTIFIED BY %s", (_PASSWORD,))
-        cursor.execute("GRANT ALL ON pinterest_data.* TO 'emulator'@'%'")
+        connection.execute(text("CREATE DATABASE pinterest_data CHARACTER SET latin1"))
+        connection.execute(
+            text("CREATE USER 'emulator'@'localhost' IDENTIFIED BY :password"), {"password": _PASSWORD}
+        )
+        connection.execute(text("GRANT ALL ON pinterest_data.* TO 'emulator'@'localhost'"))
     return URL.create("mysql+pymysql", "emulator", _PASSWORD, "127.0.0.1", port, "pinterest_data")

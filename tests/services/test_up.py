@@ -39,7 +39,8 @@ class Pipeline:
         """Start and wait until every room runs; returns the state."""
         with (self.folder / "up.log").open("ab") as log:
             self.up = subprocess.Popen(self.command("up"), cwd=self.folder, env=self.environment, stderr=log)
-        return self.until(lambda: self.state(), "the rooms to run")
+        state: dict[str, Any] = self.until(self.state, "the rooms to run")
+        return state
 
     def state(self) -> dict[str, Any] | None:
         assert self.up is not None

@@ -59,7 +59,7 @@ class ObjectStore:
             return msgspec.json.decode(last, type=_Line).offset + 1
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             key = name.key(self._topics_dir)
-            raise BadInput(f"{key} ends without an _offset: {error}", "write it with the sink") from error
+            raise BadInput(f"{key} ends without an _offset", "write it with the sink") from error
 
     def path(self, name: ObjectName) -> Path:
         """Where an object can be read as a local file."""

@@ -63,7 +63,11 @@ class PostDatabase:
     def __init__(self, url: sql.URL) -> None:
         self._url = url
         self._checked = False
-        options = {"connect_timeout": _CONNECT_SECONDS} if url.drivername == "mysql+pymysql" else {}
+        options: dict[str, Any] = {}
+        if url.drivername == "mysql+pymysql":
+            options = {"connect_timeout": _CONNECT_SECONDS}
+            if url.password:  # as bytes, for PyMySQL writes a text in latin1 where the server expects UTF-8
+                options["password"] = str(url.password).encode()
         try:
             self._engine = sql.create_engine(url, pool_pre_ping=True, connect_args=options)
         except (NoSuchModuleError, ModuleNotFoundError) as error:

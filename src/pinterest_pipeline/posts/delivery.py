@@ -12,7 +12,7 @@ from pinterest_pipeline.posts.targets import Answer, Refusal, Row, Target
 from pinterest_pipeline.records.names import Table
 from pinterest_pipeline.records.receipts import Outcome
 
-_LONGEST_PAUSE: Final = 10.0
+_LONGEST_PAUSE: Final = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +21,9 @@ class Patience:
 
     timeout: float = 15.0
     """Longest wait for a connection, or for the next piece of an answer."""
-    tries: int = 12
+    tries: int = 16
     first_pause: float = 0.1
-    """The pause after the first try; it doubles up to 10 s, and chance takes up to half of it away."""
+    """The pause after the first try; it doubles up to 5 s, and chance takes up to half of it away."""
     total: float = 60.0
     """No try begins later than this after the first."""
 
@@ -41,7 +41,7 @@ class Delivered:
 
 
 class Courier:
-    """Sends requests over one client; stops trying again once `halt` is set."""
+    """Sends requests over one client; tries no more than once again after `halt` is set."""
 
     def __init__(self, client: httpx.AsyncClient, target: Target, patience: Patience, halt: asyncio.Event):
         self._client = client
@@ -81,7 +81,8 @@ class Courier:
         waited = asyncio.get_running_loop().time() - started
         if self._halt.is_set() or parcel.tries >= patience.tries or waited + pause > patience.total:
             return False
-        return not await told_within(self._halt, pause)
+        await told_within(self._halt, pause)  # whoever is halted here has one last try
+        return True
 
 
 async def told_within(event: asyncio.Event, seconds: float) -> bool:

@@ -62,9 +62,8 @@ def draw(name: str, rows: Sequence[Row], kind: str = "") -> Drawing | None:
 def _wished(shape: Shape, kind: str) -> Shape:
     if kind not in KINDS or (kind == "heatmap" and not shape.details):
         return shape
-    if kind == "bar" and len(shape.values) > 1 and not shape.ranked:
-        kind = "grouped_bar"  # plain bars would hide all measures but the first
-    return replace(shape, kind=kind)
+    hides = kind == "bar" and len(shape.values) > 1 and not shape.ranked  # plain bars show one measure
+    return replace(shape, kind="grouped_bar" if hides else kind)
 
 
 def _legible(shape: Shape, cells: Sequence[Cell]) -> Kind:

@@ -109,7 +109,7 @@ class Sink:
         return end
 
     def _end_of_existing(self, name: ObjectName, content: bytes) -> int:
-        """Offset after an object that an earlier try wrote, perhaps cut elsewhere but with the same records."""
+        """Offset after an object that an earlier try wrote, perhaps cut elsewhere, of the same records."""
         existing = self._store.get(name)
         if not (existing.startswith(content) or content.startswith(existing)):
             raise BadInput(

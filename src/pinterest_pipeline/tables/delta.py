@@ -112,7 +112,7 @@ class Table:
             raise Fatal(f"the table {self.path} cannot be written: {error}") from error
 
     def _compact(self) -> None:
-        """Many small files make every read slow; the files they came from stay for readers of older versions."""
+        """Many small files make every read slow; those they came from stay for readers of older versions."""
         assert self._delta is not None
         if len(self._delta.file_uris()) >= _COMPACT_FILES:
             self._delta.optimize.compact()

@@ -4,9 +4,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import Engine, event, make_url
 
-from pinterest_pipeline.errors import BadInput, SettingError, Unavailable
+from pinterest_pipeline.errors import BadInput, DiskFull, SettingError, Unavailable
 from pinterest_pipeline.posts.database import PostDatabase
 from pinterest_pipeline.posts.order import original
 from pinterest_pipeline.records.schemas import Post
@@ -165,6 +165,24 @@ def test_an_unreachable_server_is_named_without_its_password() -> None:
 def test_a_kind_of_database_without_driver_is_named(scheme: str) -> None:
     with pytest.raises(SettingError, match=scheme.replace("+", r"\+")):
         PostDatabase(make_url(f"{scheme}://host/name"))
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """SQLite files may not grow beyond 200 pages of 4 KiB."""
+
+    def limit(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA max_page_count = 200").close()
+
+    event.listen(Engine, "connect", limit)
+    yield
+    event.remove(Engine, "connect", limit)
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_a_full_disk_says_so(database: PostDatabase, post: Make) -> None:
+    with pytest.raises(DiskFull, match="no room left in the database"):
+        database.fill(post(ind) for ind in range(10_000))
 
 
 def test_values_that_do_not_fit_are_named(database: PostDatabase, post: Make) -> None:

@@ -8,7 +8,7 @@ from deltalake import DeltaTable
 
 from pinterest_pipeline.tables.delta import Table
 
-SCHEMA = pa.schema([("ind", pa.int64()), ("title", pa.string()), ("_timestamp", pa.int64())])
+SCHEMA = pa.schema({"ind": pa.int64(), "title": pa.string(), "_timestamp": pa.int64()})
 
 
 def rows(*values: tuple[int, str, int]) -> pa.Table:
@@ -22,7 +22,7 @@ def table(tmp_path: Path) -> Table:
 
 def content(table: Table) -> list[tuple[int, str, int]]:
     found = DeltaTable(str(table.path)).to_pyarrow_table().to_pylist()
-    return sorted(tuple(row.values()) for row in found)  # type: ignore[misc]
+    return sorted(tuple(row.values()) for row in found)
 
 
 def test_a_table_that_is_not_there_is_empty(table: Table) -> None:

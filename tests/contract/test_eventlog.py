@@ -1,0 +1,315 @@
+"""What every home of the event log must do. A new home is one more entry in this folder's conftest.py."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from pinterest_pipeline.errors import BadInput, TopicExists, Unavailable, UnknownTopic
+from pinterest_pipeline.eventlog.base import EventLog, Receipt, Record, Refusal, StoredRecord
+
+WAIT = 30
+PIN = "124df56aef51.pin"
+
+Opener = Callable[[], EventLog]
+
+
+def append(log: EventLog, records: Sequence[Record], topic: str = PIN) -> list[Receipt | Refusal]:
+    return log.append(topic, records).result(WAIT)
+
+
+def receipts(log: EventLog, records: Sequence[Record], topic: str = PIN) -> list[Receipt]:
+    found = append(log, records, topic)
+    return [outcome for outcome in found if isinstance(outcome, Receipt)]
+
+
+def everything(log: EventLog, topic: str = PIN) -> dict[int, list[StoredRecord]]:
+    """All records by partition, read in small steps."""
+    found: dict[int, list[StoredRecord]] = {}
+    for partition, position in log.beginnings(topic).items():
+        found[partition] = []
+        while records := log.read(topic, partition, position, 7):
+            found[partition] += records
+            position = records[-1].offset + 1
+    return found
+
+
+def test_every_receipt_is_true(log: EventLog) -> None:
+    log.create(PIN, 3)
+    sent = [Record(f"value {number}".encode(), f"key {number}".encode()) for number in range(50)]
+    where = receipts(log, sent)
+    assert len(where) == 50
+    for record, receipt in zip(sent, where, strict=True):
+        stored = log.read(PIN, receipt.partition, receipt.offset, 1)
+        expected = StoredRecord(
+            receipt.partition, receipt.offset, receipt.timestamp, record.key, record.value
+        )
+        assert stored == [expected]
+
+
+def test_records_keep_their_order_within_a_partition(log: EventLog) -> None:
+    log.create(PIN, 3)
+    futures = [log.append(PIN, [Record(b"%d" % number, partition=number % 3)]) for number in range(60)]
+    assert all(isinstance(future.result(WAIT)[0], Receipt) for future in futures)
+    for partition, records in everything(log).items():
+        assert [record.offset for record in records] == list(range(20))
+        assert [record.value for record in records] == [b"%d" % (3 * turn + partition) for turn in range(20)]
+
+
+def test_reading_starts_anywhere_and_ends_at_the_end(log: EventLog) -> None:
+    log.create(PIN, 1)
+    receipts(log, [Record(b"%d" % number) for number in range(10)])
+    assert [record.value for record in log.read(PIN, 0, 4, 3)] == [b"4", b"5", b"6"]
+    assert [record.value for record in log.read(PIN, 0, 8, 100)] == [b"8", b"9"]
+    assert log.read(PIN, 0, 10, 100) == []
+    assert log.read(PIN, 0, 10_000, 100) == []
+
+
+def test_beginnings_and_ends(log: EventLog) -> None:
+    log.create(PIN, 2)
+    assert (log.beginnings(PIN), log.ends(PIN)) == ({0: 0, 1: 0}, {0: 0, 1: 0})
+    receipts(log, [Record(b"a", partition=1), Record(b"b", partition=1)])
+    assert (log.beginnings(PIN), log.ends(PIN)) == ({0: 0, 1: 0}, {0: 0, 1: 2})
+
+
+def test_a_key_stays_in_its_partition(log: EventLog, open_log: Opener) -> None:
+    log.create(PIN, 5)
+    keys = [b"%d" % number for number in range(40)]
+    first = [receipt.partition for receipt in receipts(log, [Record(b"1", key) for key in keys])]
+    again = [receipts(open_log(), [Record(b"2", key)])[0].partition for key in keys[:5]]
+    assert again == first[:5]
+    assert len(set(first)) == 5
+
+
+def test_records_without_a_key_go_round(log: EventLog) -> None:
+    log.create(PIN, 3)
+    receipts(log, [Record(b"x") for _ in range(30)])
+    assert log.ends(PIN) == {0: 10, 1: 10, 2: 10}
+
+
+@pytest.mark.parametrize("value", [None, b"", b"null", b"\x00\xff", b" "])
+@pytest.mark.parametrize("key", [None, b"", b"key", b"\x00"])
+def test_values_and_keys_come_back_byte_for_byte(
+    log: EventLog, key: bytes | None, value: bytes | None
+) -> None:
+    log.create(PIN, 1)
+    receipts(log, [Record(value, key)])
+    (stored,) = log.read(PIN, 0, 0, 10)
+    assert (stored.key, stored.value) == (key, value)
+
+
+def test_no_records_are_no_error(log: EventLog) -> None:
+    log.create(PIN, 1)
+    assert append(log, []) == []
+    assert log.ends(PIN) == {0: 0}
+
+
+def test_what_is_refused_keeps_nothing_else_out(log: EventLog) -> None:
+    log.create(PIN, 2)
+    sent = [
+        Record(b"first", partition=1),
+        Record(b"x" * 5_000, partition=1),
+        Record(b"y" * 4_000, b"k" * 100, partition=1),
+        Record(b"of no partition", partition=2),
+        Record(b"of no partition either", partition=-1),
+        Record(b"last", partition=1),
+    ]
+    outcomes = append(log, sent)
+    codes = [outcome.code if isinstance(outcome, Refusal) else outcome.offset for outcome in outcomes]
+    too_large, unknown = "record_too_large", "unknown_partition"
+    assert codes == [0, too_large, too_large, unknown, unknown, 1]
+    assert [record.value for record in everything(log)[1]] == [b"first", b"last"]
+
+
+def test_a_refusal_says_what_was_wrong(log: EventLog) -> None:
+    log.create(PIN, 2)
+    large, lost = append(log, [Record(b"x" * 5_000), Record(b"x", partition=2)])
+    assert isinstance(large, Refusal)
+    assert isinstance(lost, Refusal)
+    assert "5000" in large.reason
+    assert "2" in lost.reason
+
+
+def test_a_record_of_the_largest_size_lands(log: EventLog) -> None:
+    log.create(PIN, 1)
+    assert len(receipts(log, [Record(b"x" * 4_090, b"k" * 6)])) == 1
+
+
+def test_timestamps_are_of_now_and_never_decrease(log: EventLog) -> None:
+    before = time.time_ns() // 1_000_000
+    log.create(PIN, 1)
+    receipts(log, [Record(b"a"), Record(b"b", timestamp=before + 86_400_000), Record(b"c", timestamp=5)])
+    receipts(log, [Record(b"d")])
+    times = [record.timestamp for record in log.read(PIN, 0, 0, 10)]
+    assert before <= times[0] <= time.time_ns() // 1_000_000
+    assert times[1:] == [before + 86_400_000] * 3
+
+
+def test_positions_belong_to_a_group(log: EventLog) -> None:
+    log.create(PIN, 3)
+    assert log.committed("sink", PIN) == {}
+    log.commit("sink", PIN, {0: 5, 2: 7})
+    log.commit("sink", PIN, {2: 8})
+    log.commit("other", PIN, {1: 1})
+    assert log.committed("sink", PIN) == {0: 5, 2: 8}
+    assert log.committed("other", PIN) == {1: 1}
+    assert log.committed("nobody", PIN) == {}
+
+
+def test_topics_are_listed_in_order(log: EventLog) -> None:
+    assert log.topics() == []
+    for name in ("b", "a.2", "a"):
+        log.create(name, 1)
+    assert log.topics() == ["a", "a.2", "b"]
+
+
+def test_a_topic_is_described(log: EventLog) -> None:
+    before = time.time_ns() // 1_000_000
+    log.create(PIN, 4)
+    known = log.describe(PIN)
+    assert (known.name, known.partitions) == (PIN, 4)
+    assert before <= known.created_ms <= time.time_ns() // 1_000_000
+
+
+def test_a_topic_is_created_once(log: EventLog) -> None:
+    log.create(PIN, 1)
+    with pytest.raises(TopicExists, match=PIN):
+        log.create(PIN, 1)
+    assert log.topics() == [PIN]
+
+
+def test_a_topic_needs_a_partition(log: EventLog) -> None:
+    with pytest.raises(BadInput, match="0 partitions"):
+        log.create(PIN, 0)
+    assert log.topics() == []
+
+
+def test_a_deleted_topic_leaves_nothing_to_its_successor(log: EventLog) -> None:
+    log.create(PIN, 2)
+    log.create("other", 1)
+    receipts(log, [Record(b"old") for _ in range(10)])
+    receipts(log, [Record(b"kept")], "other")
+    log.commit("sink", PIN, {0: 3})
+    old = log.describe(PIN)
+    log.delete(PIN)
+    assert log.topics() == ["other"]
+    log.create(PIN, 2)
+    assert everything(log) == {0: [], 1: []}
+    assert log.committed("sink", PIN) == {}
+    assert log.describe(PIN).created_ms > old.created_ms
+    assert receipts(log, [Record(b"new", partition=0)])[0].offset == 0
+    assert [record.value for record in everything(log, "other")[0]] == [b"kept"]
+
+
+UNKNOWN: dict[str, Callable[[EventLog], object]] = {
+    "append": lambda log: log.append("nobody", [Record(b"x")]).result(WAIT),
+    "read": lambda log: log.read("nobody", 0, 0, 1),
+    "beginnings": lambda log: log.beginnings("nobody"),
+    "ends": lambda log: log.ends("nobody"),
+    "committed": lambda log: log.committed("sink", "nobody"),
+    "commit": lambda log: log.commit("sink", "nobody", {0: 1}),
+    "describe": lambda log: log.describe("nobody"),
+    "delete": lambda log: log.delete("nobody"),
+}
+
+
+@pytest.mark.parametrize("call", UNKNOWN.values(), ids=UNKNOWN)
+def test_an_unknown_topic_is_named(log: EventLog, call: Callable[[EventLog], object]) -> None:
+    log.create(PIN, 1)
+    with pytest.raises(UnknownTopic, match="nobody"):
+        call(log)
+    assert log.ends(PIN) == {0: 0}
+
+
+def test_an_unknown_partition_is_named(log: EventLog) -> None:
+    log.create(PIN, 2)
+    with pytest.raises(BadInput, match="partition 2"):
+        log.read(PIN, 2, 0, 1)
+    with pytest.raises(BadInput, match="partition 2"):
+        log.commit("sink", PIN, {0: 1, 2: 1})
+    assert log.committed("sink", PIN) == {}
+
+
+def test_one_wrong_request_fails_no_other(log: EventLog) -> None:
+    log.create(PIN, 1)
+    names = [PIN, "nobody", PIN]
+    futures = [log.append(name, [Record(name.encode())]) for name in names]
+    assert [type(future.exception(WAIT)) for future in futures] == [type(None), UnknownTopic, type(None)]
+    assert log.ends(PIN) == {0: 2}
+
+
+def test_two_instances_see_each_other(log: EventLog, open_log: Opener) -> None:
+    other = open_log()
+    log.create(PIN, 1)
+    assert other.topics() == [PIN]
+    receipts(other, [Record(b"from the other")])
+    assert [record.value for record in log.read(PIN, 0, 0, 10)] == [b"from the other"]
+    log.commit("sink", PIN, {0: 1})
+    assert other.committed("sink", PIN) == {0: 1}
+    other.delete(PIN)
+    with pytest.raises(UnknownTopic):
+        append(log, [Record(b"too late")])
+
+
+def test_a_successor_made_by_another_instance_is_seen(log: EventLog, open_log: Opener) -> None:
+    other = open_log()
+    log.create(PIN, 1)
+    receipts(log, [Record(b"old")])
+    other.delete(PIN)
+    other.create(PIN, 2)
+    assert receipts(log, [Record(b"new", partition=1)])[0].offset == 0
+    assert [record.value for record in other.read(PIN, 1, 0, 10)] == [b"new"]
+
+
+def test_writers_at_the_same_time_leave_no_gap(log: EventLog, open_log: Opener) -> None:
+    log.create(PIN, 2)
+    logs = [log, open_log()]
+    given: list[tuple[Receipt, bytes]] = []
+
+    def write(writer: int) -> None:
+        for turn in range(25):
+            values = [b"%d %d %d" % (writer, turn, number) for number in range(3)]
+            found = receipts(logs[writer % 2], [Record(value) for value in values])
+            given.extend(zip(found, values, strict=True))
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT)
+    stored = everything(log)
+    assert sum(len(records) for records in stored.values()) == len(given) == 300
+    for records in stored.values():
+        assert [record.offset for record in records] == list(range(len(records)))
+    assert all(stored[receipt.partition][receipt.offset].value == value for receipt, value in given)
+
+
+def test_everything_is_there_after_reopening(log: EventLog, open_log: Opener) -> None:
+    log.create(PIN, 2)
+    receipts(log, [Record(b"%d" % number) for number in range(10)])
+    log.commit("sink", PIN, {1: 4})
+    before, known = everything(log), log.describe(PIN)
+    log.close()
+    again = open_log()
+    assert (everything(again), again.describe(PIN)) == (before, known)
+    assert again.committed("sink", PIN) == {1: 4}
+    assert receipts(again, [Record(b"next", partition=0)])[0].offset == 5
+
+
+def test_closing_finishes_what_was_submitted(log: EventLog, open_log: Opener) -> None:
+    log.create(PIN, 1)
+    futures = [log.append(PIN, [Record(b"x")]) for _ in range(50)]
+    log.close()
+    assert all(future.done() for future in futures)
+    assert open_log().ends(PIN) == {0: 50}
+
+
+def test_a_closed_log_says_so(log: EventLog) -> None:
+    log.create(PIN, 1)
+    log.close()
+    log.close()
+    with pytest.raises(Unavailable, match="closed"):
+        append(log, [Record(b"x")])
+    with pytest.raises(Unavailable, match="closed"):
+        log.ends(PIN)
