@@ -20,7 +20,7 @@ class Unreadable(Exception):
 
 
 def answers(posts: Iterable[Mapping[str, Any]]) -> dict[str, list[Row]]:
-    """Name of analysis -> its rows, from posts in the order they were sent ({"pin": …, "geo": …, "user": …})."""
+    """Name of analysis -> its rows, from posts ({"pin": …, "geo": …, "user": …}) in the order sent."""
     sent = list(posts)
     pins = _clean((post["pin"] for post in sent), _pin)
     geos = _clean((post["geo"] for post in sent), _geo)

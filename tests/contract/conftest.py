@@ -23,7 +23,7 @@ HOMES: dict[str, Callable[[Path], EventLog]] = {"sqlite": _sqlite}
 
 @pytest.fixture(params=sorted(HOMES))
 def open_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
-    """Opens one more instance of the same log; all are closed after the test. Records take up to 4,096 bytes."""
+    """Opens one more instance of the same log, for records of up to 4,096 bytes; all closed afterwards."""
     opened: list[EventLog] = []
 
     def opener() -> EventLog:

@@ -95,8 +95,11 @@ def _digits(column: str, most: int, cast: str, expected: str, required: bool = F
 
 
 def _followers(column: str) -> Conversion:
-    """Counts as 437, 26k, 1.5M: exact decimals, never floating point, rounded half up."""
-    number = f"TRY_CAST(SUBSTRING(`{column}`, 1, LENGTH(`{column}`) - 1) AS DECIMAL(18, 9))"
+    """Counts as 437, 26k, 1.5M: exact decimals, never floating point, rounded half up.
+
+    27 digits leave room for the factor: DuckDB raises on an overflow, which would stop a whole batch.
+    """
+    number = f"TRY_CAST(SUBSTRING(`{column}`, 1, LENGTH(`{column}`) - 1) AS DECIMAL(27, 9))"
     suffixes = "\n    ".join(
         rf"WHEN `{column}` RLIKE '^[0-9]{{1,9}}([.][0-9]{{1,9}})?[{letters}]\\z' "
         f"THEN TRY_CAST(ROUND({number} * {factor}) AS BIGINT)"

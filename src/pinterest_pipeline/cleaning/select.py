@@ -108,7 +108,7 @@ def _converted(table: Table, conversions: Sequence[Conversion], kept: Sequence[s
 
 def _reason(conversions: Sequence[Conversion]) -> str:
     whole = [
-        f"WHEN `{RAW}` IS NOT NULL THEN {_wrong('value', 'a JSON object', RAW)}",
+        f"WHEN `{RAW}` IS NOT NULL THEN {_wrong('value', 'a readable JSON object', RAW)}",
         f"WHEN `{RAW_BASE64}` IS NOT NULL THEN {_wrong('value', 'UTF-8 text', RAW_BASE64)}",
     ]
     missing = [

@@ -65,7 +65,9 @@ def _unread(branch: Branch, where: str, text: bytes) -> dict[str, Any]:
         return {"reason": f"{where}: expected a JSON object"}
     if not fields.keys() & {*POSITION_COLUMNS[branch], "ind", "index"}:
         return {}
-    return {"reason": f"{where}: expected JSON in sound Unicode", **_saved_position(branch, fields)}
+    ind = fields.get("ind", fields.get("index"))
+    saved = {"ind": None if ind is None else str(ind), **_saved_position(branch, fields)}
+    return {"reason": f"{where}: expected JSON in sound Unicode", **saved}
 
 
 def _saved_position(branch: Branch, fields: dict[str, Any]) -> dict[str, Any]:

@@ -41,12 +41,17 @@ def create_app(
             *KafkaRoutes(settings, topics).routes,
             *KinesisRoutes(settings, streams, default_shards).routes,
         ],
-        middleware=[Middleware(_WithoutStage)],
+        middleware=[Middleware(_StageOff)],
         exception_handlers={HTTPException: _no_route, PipelineError: _failed, Exception: _failed},
     )
 
 
-class _WithoutStage:
+def _without_stage(path: str) -> str:
+    stage = _STAGE.match(path)
+    return path[stage.end() :] if stage else path
+
+
+class _StageOff:
     """Takes the stage of API Gateway (`/dev`, `/test`, `/prod` and the like) off the path."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -54,7 +59,7 @@ class _WithoutStage:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            scope = {**scope, "path": _STAGE.sub("", scope["path"], count=1)}
+            scope = {**scope, "path": _without_stage(scope["path"])}
         await self._app(scope, receive, send)
 
 
@@ -72,5 +77,5 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 
 def _answer(request: Request, fault: Fault) -> Response:
-    of_kinesis = _STAGE.sub("", request.scope["path"], count=1).startswith("/streams")
+    of_kinesis = _without_stage(request.scope["path"]).startswith("/streams")
     return respond(responses.kinesis_fault(fault) if of_kinesis else responses.kafka_fault(fault))

@@ -3,7 +3,6 @@
 import errno
 import signal
 import socket
-import threading
 from typing import Final
 
 import uvicorn
@@ -34,7 +33,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def serve(app: ASGIApp, sock: socket.socket) -> None:
-    """Answer on a listening socket until SIGTERM or SIGINT, then finish what is under way and return."""
+    """Answer on a listening socket until SIGTERM or SIGINT, then finish what is under way and return. Main thread only."""
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -47,8 +46,7 @@ def serve(app: ASGIApp, sock: socket.socket) -> None:
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     server = uvicorn.Server(config)
-    if threading.current_thread() is threading.main_thread():
-        # For a signal before uvicorn listens for them, and for the one that it raises again once it is done.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    # For a signal before uvicorn listens for them, and for the one that it raises again once it is done.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     server.run(sockets=[sock])

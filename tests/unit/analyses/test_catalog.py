@@ -32,6 +32,7 @@ def test_the_eight_questions_in_their_order() -> None:
 def test_each_answer_has_its_columns_and_an_order() -> None:
     for analysis in load():
         tree = sqlglot.parse_one(analysis.sql, read="spark")
+        assert isinstance(tree, sqlglot.exp.Query)
         assert tree.named_selects == COLUMNS[analysis.name]
         assert tree.args["order"] is not None
         ctes = {cte.alias for cte in tree.find_all(sqlglot.exp.CTE)}

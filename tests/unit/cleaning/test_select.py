@@ -15,11 +15,18 @@ from pinterest_pipeline.engines.base import clean_schema
 from pinterest_pipeline.records.names import BRANCHES, TABLES, Branch, Table
 
 
+def selected(sql: str) -> list[str]:
+    """The names of the columns that a query gives."""
+    tree = sqlglot.parse_one(sql, read="spark")
+    assert isinstance(tree, sqlglot.exp.Query)
+    return tree.named_selects
+
+
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("branch", BRANCHES)
 def test_the_select_gives_the_clean_columns_and_its_marks(table: Table, branch: Branch) -> None:
-    tree = sqlglot.parse_one(clean_select(table, branch, "raw", ("filename",)), read="spark")
-    assert tree.named_selects == [*clean_columns(table, branch), "filename", "_ind", "_rules", "_reason"]
+    columns = selected(clean_select(table, branch, "raw", ("filename",)))
+    assert columns == [*clean_columns(table, branch), "filename", "_ind", "_rules", "_reason"]
     assert list(clean_columns(table, branch)) == clean_schema(table, branch).names
 
 
@@ -41,13 +48,12 @@ def test_every_rule_has_its_own_id_and_a_raw_column() -> None:
 
 
 def test_one_count_for_each_rule() -> None:
-    tree = sqlglot.parse_one(changes_select("pin", "cleaned"), read="spark")
-    assert tree.named_selects == [rule.id for rule in rules_of("pin")]
+    assert selected(changes_select("pin", "cleaned")) == [rule.id for rule in rules_of("pin")]
 
 
 def test_a_table_without_rules_can_be_counted_too() -> None:
     assert rules_of("geo") == ()
-    assert sqlglot.parse_one(changes_select("geo", "cleaned"), read="spark").named_selects == ["rows"]
+    assert selected(changes_select("geo", "cleaned")) == ["rows"]
 
 
 @pytest.mark.parametrize("table", TABLES)

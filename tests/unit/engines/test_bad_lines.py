@@ -30,7 +30,7 @@ def quarantined(engine: DuckDBEngine, table: Table, *files: Path) -> list[dict[s
         ),
         ("user", {"ind": 1, "age": 20.5}, 'age: expected a whole number of at most 3 digits, got "20.5"'),
         ("geo", {"ind": 1, "latitude": 91}, 'latitude: expected degrees from -90 to 90, got "91"'),
-        ("pin", b"[1]", 'value: expected a JSON object, got "[1]"'),
+        ("pin", b"[1]", 'value: expected a readable JSON object, got "[1]"'),
         ("pin", b"\xff", 'value: expected UTF-8 text, got "/w=="'),
     ],
 )
@@ -94,10 +94,11 @@ def test_an_empty_object_is_an_object(engine: DuckDBEngine, tmp_path: Path) -> N
 
 
 def test_a_lone_surrogate_keeps_its_position(engine: DuckDBEngine, tmp_path: Path) -> None:
-    file = land(tmp_path / "pin.json", "batch", [b'{"index":1,"title":"\\ud800"}'])
-    (bad,) = quarantined(engine, "pin", file)
+    fields = {"index": 1, "title": "\ud800"} | position("batch", 7)
+    (tmp_path / "pin.json").write_text(json.dumps(fields))
+    (bad,) = quarantined(engine, "pin", tmp_path / "pin.json")
     assert bad["reason"] == "line 1 of pin.json: expected JSON in sound Unicode"
-    assert (bad["_partition"], bad["_offset"], bad["ind"]) == (0, 0, "1")
+    assert (bad["_partition"], bad["_offset"], bad["ind"]) == (0, 7, "1")
 
 
 def test_bad_rows_are_found_in_their_own_file_and_line(engine: DuckDBEngine, tmp_path: Path) -> None:

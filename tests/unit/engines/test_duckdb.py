@@ -153,16 +153,19 @@ def test_the_spill_folder_is_removed(tmp_path: Path) -> None:
 def test_more_rows_than_memory_spill_to_disk(tmp_path: Path) -> None:
     rows = [pin(n, f"{n}" * 400) for n in range(20_000)]
     file = land(tmp_path / "pin.json", "batch", rows + rows)
-    with DuckDBEngine(EngineSettings(threads=1, memory_limit="100MB"), tmp_path / "spill") as engine:
-        with engine.clean("pin", "batch", [file]) as result:
-            assert sum(len(batch) for batch in result.rows) == 20_000
+    small = EngineSettings(threads=1, memory_limit="100MB")
+    with DuckDBEngine(small, tmp_path / "spill") as engine, engine.clean("pin", "batch", [file]) as result:
+        assert sum(len(batch) for batch in result.rows) == 20_000
 
 
 def test_too_little_memory_names_the_setting(tmp_path: Path) -> None:
     file = land(tmp_path / "pin.json", "batch", [pin(1, "t")])
-    with DuckDBEngine(EngineSettings(threads=1, memory_limit="1MB"), tmp_path / "spill") as engine:
-        with pytest.raises(Fatal, match="PINPIPE_ENGINE__MEMORY_LIMIT"):
-            engine.clean("pin", "batch", [file])
+    tiny = EngineSettings(threads=1, memory_limit="1MB")
+    with (
+        DuckDBEngine(tiny, tmp_path / "spill") as engine,
+        pytest.raises(Fatal, match="PINPIPE_ENGINE__MEMORY_LIMIT"),
+    ):
+        engine.clean("pin", "batch", [file])
 
 
 def test_a_file_that_is_gone_is_fatal(engine: DuckDBEngine, tmp_path: Path) -> None:

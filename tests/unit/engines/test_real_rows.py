@@ -68,7 +68,8 @@ def test_rows_that_are_no_posts_are_quarantined(engine: DuckDBEngine, tmp_path: 
     (tmp_path / "pin.json").write_bytes(b"".join(kinesis_lines("example_field")))
     with engine.clean("pin", "stream", [tmp_path / "pin.json"]) as result:
         assert (result.read, result.good, len(result.quarantined)) == (11, 0, 11)
-        assert all("example_value_pin" in raw for raw in result.quarantined.column("raw").to_pylist())
-        assert set(result.quarantined.column("reason").to_pylist()) == {
+        quarantined: list[dict[str, Any]] = result.quarantined.to_pylist()
+        assert all("example_value_pin" in row["raw"] for row in quarantined)
+        assert {row["reason"] for row in quarantined} == {
             "ind: expected a whole number of at most 18 digits, got nothing"
         }

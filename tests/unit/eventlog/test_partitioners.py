@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 
 import pytest
 from hypothesis import given
@@ -49,4 +50,4 @@ def test_the_md5_of_a_key_lies_in_the_range_of_its_shard(key: bytes, shards: int
 def test_the_ranges_cover_the_space_once(shards: int) -> None:
     ranges = [hash_range(shard, shards) for shard in range(shards)]
     assert (ranges[0][0], ranges[-1][1]) == (0, HASH_SPACE - 1)
-    assert all(left[1] + 1 == right[0] for left, right in zip(ranges, ranges[1:], strict=False))
+    assert all(left[1] + 1 == right[0] for left, right in itertools.pairwise(ranges))

@@ -1,5 +1,6 @@
 """What is particular to the `sqlite` home: its file, its commits, and a process that is killed."""
 
+import errno
 import os
 import signal
 import sqlite3
@@ -21,8 +22,8 @@ from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 WAIT = 30
 
 
-def opened(path: Path, max_waiting_bytes: int = 10**9) -> SqliteEventLog:
-    return SqliteEventLog(path, kafka_partition, 2**20, max_waiting_bytes)
+def opened(path: Path) -> SqliteEventLog:
+    return SqliteEventLog(path, kafka_partition, 2**20)
 
 
 @pytest.fixture
@@ -88,15 +89,16 @@ def test_a_cancelled_request_is_not_written(log: SqliteEventLog, held: threading
     assert log.ends("pin")[0] == 5 - cancelled
 
 
-def test_too_much_that_waits_is_refused_at_once(path: Path, held: threading.Event) -> None:
-    small = opened(path, max_waiting_bytes=10_000)
-    futures = [small.append("pin", [Record(b"x" * 4_000)]) for _ in range(20)]
+def test_too_much_that_waits_is_refused_at_once(
+    log: SqliteEventLog, held: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log._writer, "_max_waiting_bytes", 10_000)
+    futures = [log.append("pin", [Record(b"x" * 4_000)]) for _ in range(20)]
     refused = [future for future in futures if future.done()]
     assert len(refused) >= 15
     assert all(isinstance(future.exception(), Unavailable) for future in refused)
     held.set()
     assert sum(future.exception(WAIT) is None for future in futures) == 20 - len(refused)
-    small.close()
 
 
 def test_commits_reach_the_disk(path: Path, log: SqliteEventLog) -> None:
@@ -127,14 +129,26 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         opened(tmp_path / "file" / "log.sqlite")
 
 
+def test_a_full_disk_when_the_log_is_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(DiskFull, match="is full"):
+        opened(path)
+
+
+def test_there_is_room_where_the_tests_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not sqlite_file._no_room(tmp_path / "log.sqlite")
+    monkeypatch.setattr(sqlite_file, "_SMALL_ROOM", 2**80)
+    assert sqlite_file._no_room(tmp_path / "log.sqlite")
+
+
 def test_a_full_disk_fails_requests_until_there_is_room(log: SqliteEventLog) -> None:
     connection = log._connection
     connection.execute(f"PRAGMA max_page_count = {connection.execute('PRAGMA page_count').fetchone()[0]}")
     with pytest.raises(DiskFull, match="full"):
         log.append("pin", [Record(b"x" * 100_000)]).result(WAIT)
-    with pytest.raises(DiskFull, match="full"):
-        for _ in range(1_000):
-            log.append("pin", [Record(b"x" * 1_000)]).result(WAIT)
     ends = log.ends("pin")
     connection.execute("PRAGMA max_page_count = 100000")
     receipt = log.append("pin", [Record(b"y", partition=0)]).result(WAIT)[0]

@@ -1,0 +1,66 @@
+"""The gateway over two logs in a temporary folder, asked without a network."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from pinterest_pipeline.config import GatewaySettings
+from pinterest_pipeline.eventlog.partitioners import kafka_partition, kinesis_shard
+from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.gateway.app import create_app
+
+TOPIC = "124df56aef51.pin"
+STREAM = "streaming-124df56aef51-pin"
+MAX_RECORD_BYTES = 2_048
+
+
+class Client:
+    """Sends one request at a time to an application; its errors become answers, as in a server."""
+
+    def __init__(self, app: Starlette) -> None:
+        self.app = app
+        self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+
+    def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        async def exchange() -> httpx.Response:
+            async with httpx.AsyncClient(transport=self._transport, base_url="http://gateway") as client:
+                return await client.request(method, path, **options)
+
+        return asyncio.run(exchange())
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        return self.send("GET", path, headers=headers)
+
+    def produce(self, body: bytes, topic: str = TOPIC, media: str | None = None) -> httpx.Response:
+        headers = {"Content-Type": media or "application/vnd.kafka.json.v2+json"}
+        return self.send("POST", f"/topics/{topic}", content=body, headers=headers)
+
+    def put(self, path: str, body: bytes) -> httpx.Response:
+        return self.send("PUT", path, content=body, headers={"Content-Type": "application/json"})
+
+
+@pytest.fixture
+def topics(tmp_path: Path) -> Iterator[SqliteEventLog]:
+    log = SqliteEventLog(tmp_path / "topics.sqlite", kafka_partition, MAX_RECORD_BYTES)
+    log.create(TOPIC, 2)
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def streams(tmp_path: Path) -> Iterator[SqliteEventLog]:
+    log = SqliteEventLog(tmp_path / "streams.sqlite", kinesis_shard, MAX_RECORD_BYTES)
+    log.create(STREAM, 2)
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def client(topics: SqliteEventLog, streams: SqliteEventLog) -> Client:
+    """Bodies of up to 20,000 bytes and 100 records; two topics' partitions, two shards."""
+    return Client(create_app(GatewaySettings(max_body_bytes=20_000, max_records=100), topics, streams))
