@@ -5,14 +5,13 @@ Exit codes: 0 done · 1 figures disagree · 2 a setting or an argument is wrong 
 """
 
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
-from pinterest_pipeline.config import explained, load_credentials, load_settings
+from pinterest_pipeline.config import explained, load_settings
 from pinterest_pipeline.errors import Disagreement, DiskFull, PipelineError, is_disk_full
 from pinterest_pipeline.records.names import BRANCHES, Branch
 from pinterest_pipeline.terminal import configure_log, err, out, show_error
@@ -179,30 +178,15 @@ def fill(
         int | None, typer.Option(min=1, help="How many posts; 11,154 generated ones, or all of a file.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the generated posts.")] = 100,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace posts that are there.")] = False,
 ) -> None:
-    """Fill the source database of db_creds.yaml, replacing what its three tables hold.
+    """Fill the source database of db_creds.yaml with posts.
 
     Example: pinpipe fill --count 100000
     """
-    from pinterest_pipeline.posts.database import PostDatabase
-    from pinterest_pipeline.posts.file import read_posts
-    from pinterest_pipeline.posts.generator import generate
-    from pinterest_pipeline.terminal import steps
+    from pinterest_pipeline.filling import fill as fill_database
 
-    url = load_credentials(load_settings().db_creds).database_url()
-    source = (
-        read_posts(posts, count) if posts else generate(seed=seed) if count is None else generate(count, seed)
-    )
-    with closing(PostDatabase(url)) as database, steps() as progress:
-        filled = database.fill(_counted(source, progress, count))
-    out.print(f"{filled:,} posts are in {url.render_as_string(hide_password=True)}", soft_wrap=True)
-
-
-def _counted(posts: Any, progress: Any, total: int | None) -> Any:
-    for number, post in enumerate(posts):
-        if number % 1_000 == 0:
-            progress("filling", number, total)
-        yield post
+    fill_database(load_settings(), posts, count, seed, replace=replace)
 
 
 @app.command(rich_help_panel=ROOMS)
@@ -258,7 +242,7 @@ def gateway(
         watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
     err.print(f"listening on {settings.gateway.host}:{listener.getsockname()[1]}")
     try:
-        serve(create_app(settings.gateway, topics, streams), listener)
+        serve(create_app(settings.gateway, topics, streams, settings.log.shards), listener)
     finally:
         topics.close()
         streams.close()

@@ -105,3 +105,13 @@ def test_a_mistake_is_one_clear_message(
     assert done.returncode == code
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_readme_shows_what_a_demo_prints(tmp_path: Path) -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition("ends like this:")[2].split("```")[1].strip().splitlines()
+    done = pinpipe(tmp_path, "demo")
+    assert done.returncode == 0, done.stderr
+    printed = [line.rstrip() for line in done.stdout.splitlines()]
+    assert [line for line in shown if "…" not in line and line not in printed] == []
+    assert "\x1b" not in done.stdout + done.stderr

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -27,6 +27,8 @@ _GROUP_BYTES: Final = 16 * 2**20
 @dataclass(slots=True)
 class _Partition:
     id: int
+    written: int
+    """The next offset as it stands in the file."""
     next_offset: int
     last_timestamp: int
 
@@ -35,7 +37,6 @@ class _Partition:
 class _Topic:
     id: int
     partitions: list[_Partition]
-    changed: set[int] = field(default_factory=set)
 
 
 class Transaction:
@@ -51,7 +52,7 @@ class Transaction:
         known = self._topics.get(name)
         if known is None:
             rows = self.connection.execute(
-                "SELECT t.id, p.id, p.next_offset, p.last_timestamp FROM topics t"
+                "SELECT t.id, p.id, p.next_offset, p.next_offset, p.last_timestamp FROM topics t"
                 " JOIN partitions p ON p.topic_id = t.id WHERE t.name = ? ORDER BY p.partition",
                 (name,),
             ).fetchall()
@@ -64,10 +65,10 @@ class Transaction:
         """Put a record at the end of a partition, at a time that is never before its predecessor's."""
         partition = topic.partitions[number]
         offset = partition.next_offset
-        timestamp = max(partition.last_timestamp, now if record.timestamp is None else record.timestamp)
+        timestamp = now if record.timestamp is None else record.timestamp
+        timestamp = max(timestamp, partition.last_timestamp)
         partition.next_offset = offset + 1
         partition.last_timestamp = timestamp
-        topic.changed.add(number)
         self._values += (partition.id << OFFSET_BITS | offset, timestamp, record.key, record.value)
         return Receipt(number, offset, timestamp)
 
@@ -78,7 +79,9 @@ class Transaction:
             chunk = values[start : start + step]
             self.connection.execute(_insert(len(chunk) // 4), chunk)
         for topic in self._topics.values():
-            changed = [topic.partitions[number] for number in topic.changed]
+            changed = [
+                partition for partition in topic.partitions if partition.next_offset > partition.written
+            ]
             self.connection.executemany(
                 "UPDATE partitions SET next_offset = ?, last_timestamp = ? WHERE id = ?",
                 [(partition.next_offset, partition.last_timestamp, partition.id) for partition in changed],

@@ -33,7 +33,10 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def serve(app: ASGIApp, sock: socket.socket) -> None:
-    """Answer on a listening socket until SIGTERM or SIGINT, then finish what is under way and return. Main thread only."""
+    """Answer on a listening socket until SIGTERM or SIGINT, then finish what is under way.
+
+    Only the main thread may call this.
+    """
     config = uvicorn.Config(
         app,
         loop="uvloop",

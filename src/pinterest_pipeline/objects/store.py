@@ -66,7 +66,7 @@ class ObjectStore:
         return self._root / name.key(self._topics_dir)
 
     def _make_durable(self, path: Path) -> None:
-        """Sync the file and every folder that may have been made for it: the store syncs nothing by itself."""
+        """Sync the file and every folder that may be new with it: the store syncs nothing by itself."""
         for part in (path, *path.relative_to(self._root).parents):
             descriptor = os.open(self._root / part, os.O_RDONLY)
             try:

@@ -1,6 +1,7 @@
 """A commit moves the table and its positions together; a newer row replaces the older one of its `ind`."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -8,7 +9,12 @@ from deltalake import DeltaTable
 
 from pinterest_pipeline.tables.delta import Table
 
-SCHEMA = pa.schema({"ind": pa.int64(), "title": pa.string(), "_timestamp": pa.int64()})
+_FIELDS: "list[pa.Field[Any]]" = [
+    pa.field("ind", pa.int64()),
+    pa.field("title", pa.string()),
+    pa.field("_timestamp", pa.int64()),
+]
+SCHEMA = pa.schema(_FIELDS)
 
 
 def rows(*values: tuple[int, str, int]) -> pa.Table:

@@ -1,0 +1,64 @@
+"""What the documents say is what the code has."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pinterest_pipeline import errors
+from pinterest_pipeline.analyses.catalog import load
+from pinterest_pipeline.config import Credentials, explained, load_credentials
+from pinterest_pipeline.gateway.error_codes import KINDS
+
+REPOSITORY = Path(__file__).parents[2]
+DOCUMENTS = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")]
+
+
+def text(name: str) -> str:
+    return (REPOSITORY / name).read_text(encoding="utf-8")
+
+
+def test_every_answer_is_described_with_its_place() -> None:
+    described = re.findall(r"^\| (\d) \| `(\w+)` \|", text("docs/reference/answers.md"), re.MULTILINE)
+    assert described == [(str(analysis.number), analysis.name) for analysis in load()]
+
+
+def test_every_exit_code_is_described() -> None:
+    described = {
+        int(code) for code in re.findall(r"^\| (\d+) \|", text("docs/reference/exit-codes.md"), re.MULTILINE)
+    }
+    raised = {
+        kind.exit_code
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.PipelineError)
+    }
+    assert described == raised | {0, 130}
+
+
+def test_every_error_of_the_gateway_is_described() -> None:
+    described = text("docs/reference/http-api.md")
+    assert all(f"| {kind.kafka} | {kind.kinesis} | {kind.when} |" in described for kind in KINDS.values())
+
+
+def test_every_setting_says_what_it_is() -> None:
+    assert all(meaning.endswith(".") for _, _, meaning in explained())
+
+
+def test_the_example_credentials_can_be_read_and_name_every_key() -> None:
+    path = REPOSITORY / "db_creds.yaml.example"
+    assert load_credentials(path).database_url().drivername == "sqlite"
+    assert all(f"{key}:" in path.read_text() for key in Credentials.model_fields)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_every_link_leads_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (document.parent / link).exists()]
+    assert missing == []
+
+
+def test_every_room_of_the_code_is_in_the_architecture() -> None:
+    package = REPOSITORY / "src/pinterest_pipeline"
+    rooms = {path.parent.name for path in package.glob("*/__init__.py")}
+    described = set(re.findall(r"^\| `(\w+)` \|", text("docs/architecture.md"), re.MULTILINE))
+    assert described == rooms
