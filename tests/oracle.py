@@ -156,8 +156,8 @@ def _medians(posts: Iterable[Row], keys: list[str]) -> list[Row]:
     return [
         {
             **dict(zip(keys, group, strict=True)),
-            "median_follower_count": median(post["followers"] for post in members),
-            "median_follower_count_users": median(_largest_of_each_person(members)),
+            "median_follower_count": float(median(post["followers"] for post in members)),
+            "median_follower_count_users": float(median(_largest_of_each_person(members))),
         }
         for group, members in sorted(groups.items())
     ]

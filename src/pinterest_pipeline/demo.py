@@ -22,6 +22,7 @@ from pinterest_pipeline.posts.file import read_posts
 from pinterest_pipeline.posts.generator import generate
 from pinterest_pipeline.records.names import BRANCHES, Branch
 from pinterest_pipeline.records.schemas import Post
+from pinterest_pipeline.reports.page import chart_library
 
 DEFAULT_COUNT = 1_000
 _BATCH = 20  # records of a request
@@ -55,15 +56,16 @@ def run(settings: Settings, posts_file: Path | None, count: int | None, progress
     """Send `count` posts down each branch and answer; the posts of a file go in the file's order."""
     settings = _own_folder(settings)
     database = PostDatabase(make_url(f"sqlite:///{settings.data / 'posts.sqlite'}"))
-    indexes = _fill(database, posts_file, count, progress)
     supervisor = Supervisor(settings)
     stop = threading.Event()
     try:
         url = supervisor.start()
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(2) as pool:
             watch = pool.submit(supervisor.run, stop)
             try:
+                indexes = _fill(database, posts_file, count, progress)  # while the rooms start
                 asyncio.run(_send(_Plan(settings, url, database, indexes, count), progress))
+                pool.submit(chart_library)  # seconds of work that the report waits for otherwise
                 _wait_until_landed(Workspace(settings), watch, progress)
             finally:
                 stop.set()

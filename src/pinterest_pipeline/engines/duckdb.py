@@ -34,6 +34,7 @@ from pinterest_pipeline.records.schemas import POSITION_COLUMNS
 
 _RAW: Final = "raw_lines"
 _FILE: Final = "filename"
+_CLEANED: Final = "cleaned"
 _STORED: Final = "stored"
 _PLACE: Final = "_place"
 # DuckDB stops at a longer line; the log takes records of 1 MiB by default.
@@ -141,7 +142,9 @@ class DuckDBCleaned:
 
     def _changes(self) -> dict[str, int]:
         rules = [rule.id for rule in rules_of(self._table)]
-        counts = self._one_row(_translated(changes_select(self._table, self._name))) if rules else ()
+        counts = (
+            self._one_row(f"WITH {_CLEANED} AS (FROM {self._name}) {_changes(self._table)}") if rules else ()
+        )
         return dict(zip(rules, counts, strict=True))
 
     def _one_row(self, sql: str) -> tuple[Any, ...]:
@@ -228,6 +231,11 @@ def _answer(cursor: duckdb.DuckDBPyConnection, sql: str) -> Answer:
 @cache
 def _cleaning(table: Table, branch: Branch, carry: str) -> str:
     return _translated(clean_select(table, branch, _RAW, (carry,)))
+
+
+@cache
+def _changes(table: Table) -> str:
+    return _translated(changes_select(table, _CLEANED))
 
 
 @cache
