@@ -50,6 +50,8 @@ class DuckDBEngine:
         self._connection = duckdb.connect(config=_config(settings, self._folder))
         # Global, for cursors are sessions of their own; else DuckDB takes the machine's zone.
         self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        # DuckDB draws its bar into standard output, even into a pipe.
+        self._connection.execute("SET GLOBAL enable_progress_bar = false")
         self._numbers = count()
 
     def __enter__(self) -> Self:
@@ -203,14 +205,15 @@ def _show_raw(
 
 def _load_clean(cursor: duckdb.DuckDBPyConnection, table: Table, source: Source) -> None:
     """Make the clean relation of this session: decoded once, only the columns that an analysis asks for."""
+    stored = f"{_STORED}_{table}"
     if isinstance(source, ds.Dataset):
-        cursor.register(_STORED, source)
+        cursor.register(stored, source)
     elif source:
-        cursor.execute(f"CREATE OR REPLACE TEMP VIEW {_STORED} AS FROM read_parquet({_texts(source)})")
+        cursor.execute(f"CREATE TEMP VIEW {stored} AS FROM read_parquet({_texts(source)})")
     else:
-        cursor.register(_STORED, clean_schema(table, "batch").empty_table())
+        cursor.register(stored, clean_schema(table, "batch").empty_table())
     columns = ", ".join(_quoted(name) for name in CLEAN_COLUMNS[table] if name in _asked())
-    cursor.execute(f"CREATE TEMP TABLE {_quoted(table)} AS SELECT {columns} FROM {_STORED}")
+    cursor.execute(f"CREATE TEMP TABLE {_quoted(table)} AS SELECT {columns} FROM {stored}")
 
 
 def _quoted(name: str) -> str:
