@@ -50,8 +50,6 @@ class DuckDBEngine:
         self._connection = duckdb.connect(config=_config(settings, self._folder))
         # Global, for cursors are sessions of their own; else DuckDB takes the machine's zone.
         self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
-        # DuckDB draws its bar into standard output, even into a pipe.
-        self._connection.execute("SET GLOBAL enable_progress_bar = false")
         self._numbers = count()
 
     def __enter__(self) -> Self:

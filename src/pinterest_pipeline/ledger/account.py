@@ -48,7 +48,6 @@ class Evidence:
 def account(branch: Branch, table: str, evidence: Evidence, sent: Account) -> TableAccount:
     """Recompute the account of one table."""
     with duckdb.connect() as connection:
-        connection.execute("SET enable_progress_bar = false")  # it would be drawn into standard output
         _make_views(connection, branch, table, evidence)
         count = {name: _count(connection, query) for name, query in _COUNTS.items()}
         problems = [
