@@ -2,14 +2,12 @@
 
 import gzip
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.command import pinpipe
 from tests.oracle import answers as oracle_answers
 
 pytestmark = pytest.mark.services
@@ -17,19 +15,6 @@ pytestmark = pytest.mark.services
 REPOSITORY = Path(__file__).parents[2]
 REAL_POSTS = REPOSITORY / "../shared/data/real_posts_168.jsonl.gz"
 REAL_ANSWERS = REPOSITORY / "../shared/data/real_answers_88_168.json"
-
-
-def pinpipe(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PINPIPE_")}
-    return subprocess.run(
-        [sys.executable, "-m", "pinterest_pipeline", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
 
 
 def demo(folder: Path, *arguments: str) -> dict[str, Any]:

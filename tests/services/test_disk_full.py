@@ -1,12 +1,12 @@
 """A full disk is one clear message and the right exit code; with room again everything goes on."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.command import pinpipe
 
 pytestmark = pytest.mark.services
 
@@ -23,19 +23,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("this user may not mount a small file system")
     yield folder
     subprocess.run(["umount", folder], check=True)
-
-
-def pinpipe(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PINPIPE_")}
-    return subprocess.run(
-        [sys.executable, "-m", "pinterest_pipeline", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def test_filling_a_full_disk_says_so_and_works_again_with_room(small_disk: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.command import environment, pinpipe
 from tests.oracle import answers as oracle_answers
 
 pytestmark = pytest.mark.services
@@ -26,9 +27,7 @@ class Pipeline:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("PINPIPE_")
-        }
+        self.environment = environment()
         self.environment |= {"PINPIPE_GATEWAY__PORT": "0", "PINPIPE_SINK__FLUSH_SECONDS": "0.3"}
         self.up: subprocess.Popen[bytes] | None = None
 
@@ -58,15 +57,7 @@ class Pipeline:
         return answer
 
     def run(self, *arguments: str) -> str:
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = pinpipe(self.folder, *arguments, settings=self.environment)
         assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
         return done.stdout
 
@@ -155,16 +146,8 @@ def test_a_killed_process_costs_nothing(pipeline: Pipeline, victim: str) -> None
 
 def test_a_port_in_use_is_named(pipeline: Pipeline) -> None:
     port = pipeline.start()["gateway"].rpartition(":")[2]
-    environment = pipeline.environment | {"PINPIPE_GATEWAY__PORT": port, "PINPIPE_DATA": "other"}
-    done = subprocess.run(
-        pipeline.command("up"),
-        cwd=pipeline.folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    other = pipeline.environment | {"PINPIPE_GATEWAY__PORT": port, "PINPIPE_DATA": "other"}
+    done = pinpipe(pipeline.folder, "up", settings=other)
     assert done.returncode == 5
     assert port in done.stderr
     assert "Traceback" not in done.stderr
@@ -172,14 +155,6 @@ def test_a_port_in_use_is_named(pipeline: Pipeline) -> None:
 
 def test_a_second_up_in_the_same_folder_is_refused(pipeline: Pipeline) -> None:
     pipeline.start()
-    done = subprocess.run(
-        pipeline.command("up"),
-        cwd=pipeline.folder,
-        env=pipeline.environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = pinpipe(pipeline.folder, "up", settings=pipeline.environment)
     assert done.returncode == 5
     assert "another 'up' works in" in done.stderr

@@ -178,6 +178,22 @@ def test_a_full_disk_is_told_apart(engine: DuckDBEngine, tmp_path: Path) -> None
         engine.answers({"pin": [str(tmp_path / "no space left")], "geo": [], "user": []})
 
 
+@pytest.mark.parametrize("empty", TABLES)
+def test_an_empty_table_among_full_ones(engine: DuckDBEngine, tmp_path: Path, empty: Table) -> None:
+    rows: dict[Table, dict[str, Any]] = {
+        "pin": {"index": 1, "category": "art"},
+        "geo": {"ind": 1, "country": "Chad"},
+        "user": {"ind": 1, "age": 20},
+    }
+    files: dict[Table, list[str]] = {table: [str(tmp_path / f"{table}.parquet")] for table in TABLES}
+    for table in TABLES:
+        with engine.clean(table, "batch", [land(tmp_path / table, "batch", [rows[table]])]) as result:
+            pq.write_table(result.rows.read_all(), files[table][0])
+    answers = engine.answers(files | {empty: []})
+    assert bool(answers["category_by_country"]) == (empty == "user")
+    assert bool(answers["category_by_age_group"]) == (empty == "geo")
+
+
 def test_a_dataset_of_a_folder_is_a_table(engine: DuckDBEngine, tmp_path: Path) -> None:
     file = land(tmp_path / "user.json", "batch", [{"ind": 1, "date_joined": "2016-01-01 00:00:00"}])
     with engine.clean("user", "batch", [file]) as result:

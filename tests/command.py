@@ -1,0 +1,24 @@
+"""Runs `pinpipe` as a person does: a process of its own, in a folder, without our own settings."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("PINPIPE_")}
+
+
+def pinpipe(
+    folder: Path, *arguments: str, settings: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pinterest_pipeline", *arguments],
+        cwd=folder,
+        env=environment() | (settings or {}),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
