@@ -1,6 +1,8 @@
 """Joins the rooms: the working folder, and the loads of both branches into their Delta tables."""
 
 import fcntl
+import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -72,6 +74,7 @@ class Workspace:
         return self._table(branch, names.QUARANTINE)
 
     def engine(self) -> DuckDBEngine:
+        _sweep(self.spill)
         return DuckDBEngine(self.settings.engine, self.spill)
 
     @contextmanager
@@ -94,6 +97,14 @@ class Workspace:
 
     def _table(self, branch: Branch, name: str) -> Table:
         return Table(self.root / "tables" / branch / name)
+
+
+def _sweep(spill: Path) -> None:
+    """Remove what processes that were killed left behind; a name's second part is its process id."""
+    for path in spill.glob("*-*-*"):
+        pid = path.name.split("-")[1]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -193,7 +204,9 @@ class StreamLoader:
 def _spooled(workspace: Workspace, stream: str, records: Iterable[StoredRecord]) -> Iterator[Path]:
     """The records as lines of a file, so that both branches are read by the same code."""
     workspace.spill.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=workspace.spill, suffix=".json") as file:
+    with tempfile.NamedTemporaryFile(
+        dir=workspace.spill, prefix=f"lines-{os.getpid()}-", suffix=".json"
+    ) as file:
         file.writelines(stream_line(stream, record) + b"\n" for record in records)
         file.flush()
         yield Path(file.name)

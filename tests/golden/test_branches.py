@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import os
 import random
+import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -174,3 +176,17 @@ def test_a_crash_between_quarantine_and_clean_repeats_nothing(
     for branch in BRANCHES:
         assert result.accounts[branch]["pin"].quarantined == 23
         assert result.accounts[branch]["geo"].clean == 2
+
+
+def test_what_a_killed_process_left_in_the_spill_folder_is_swept(workspace: Workspace) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left = [workspace.spill / f"duckdb-{dead.pid}-x", workspace.spill / f"lines-{dead.pid}-x.json"]
+    mine = workspace.spill / f"lines-{os.getpid()}-x.json"
+    left[0].mkdir(parents=True)
+    (left[0] / "block").touch()
+    left[1].touch()
+    mine.touch()
+    with workspace.engine():
+        assert mine.exists()
+        assert not any(path.exists() for path in left)

@@ -13,9 +13,8 @@ from pinterest_pipeline.cleaning.rules import (
     rules_of,
 )
 from pinterest_pipeline.records.names import Branch, Table
-from pinterest_pipeline.records.schemas import POSITION_COLUMNS, RAW, SOURCE_COLUMNS
+from pinterest_pipeline.records.schemas import POSITION_COLUMNS, RAW, RAW_BASE64, SOURCE_COLUMNS
 
-RAW_BASE64: Final = "_raw_base64"
 _SHOWN: Final = 100  # characters of a wrong value that a reason repeats
 
 _NEWEST_FIRST: Final[dict[Branch, tuple[str, ...]]] = {

@@ -1,6 +1,7 @@
 # ruff: noqa: S608 - the SQL is put together from names of this package and quoted paths
 """DuckDB runs the Spark SQL of cleaning and analyses, translated by sqlglot, in bounded memory."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,7 +47,7 @@ class DuckDBEngine:
 
     def __init__(self, settings: EngineSettings, spill: Path) -> None:
         spill.mkdir(parents=True, exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(prefix="duckdb-", dir=spill))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"duckdb-{os.getpid()}-", dir=spill))
         self._connection = duckdb.connect(config=_config(settings, self._folder))
         # Global, for cursors are sessions of their own; else DuckDB takes the machine's zone.
         self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
