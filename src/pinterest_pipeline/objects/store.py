@@ -12,6 +12,9 @@ from pinterest_pipeline.errors import BadInput, DiskFull, Unavailable, is_disk_f
 from pinterest_pipeline.objects.layout import ObjectName, folder, parse
 
 
+_TAIL_BYTES = 2**16
+
+
 class _Line(msgspec.Struct):
     offset: int = msgspec.field(name="_offset")
 
@@ -53,13 +56,21 @@ class ObjectStore:
 
     def end(self, name: ObjectName) -> int:
         """Offset after the last line of an object; raises BadInput when the line has none."""
-        content = self.get(name)
-        last = content.rstrip(b"\n").rpartition(b"\n")[2]
+        last = self._tail(name).rstrip(b"\n").rpartition(b"\n")[2]
         try:
             return msgspec.json.decode(last, type=_Line).offset + 1
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             key = name.key(self._topics_dir)
             raise BadInput(f"{key} ends without an _offset", "write it with the sink") from error
+
+    def _tail(self, name: ObjectName) -> bytes:
+        """The end of an object, at least its last line."""
+        key = name.key(self._topics_dir)
+        size = obstore.head(self._store, key)["size"]
+        if size <= _TAIL_BYTES:
+            return self.get(name)
+        tail = obstore.get_range(self._store, key, start=size - _TAIL_BYTES, end=size).to_bytes()
+        return tail if b"\n" in tail[:-1] else self.get(name)
 
     def path(self, name: ObjectName) -> Path:
         """Where an object can be read as a local file."""

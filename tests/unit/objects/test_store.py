@@ -56,6 +56,13 @@ def test_names_are_in_order_of_partition_and_offset(store: ObjectStore) -> None:
     assert store.names("nothing") == []
 
 
+@pytest.mark.parametrize("size", [10, 2**16 - 20, 2**16, 2**18])
+def test_the_end_of_a_large_object_is_found(store: ObjectStore, size: int) -> None:
+    first, last = b'{"_offset":42}\n', b'{"a":"%s","_offset":43}\n' % (b"x" * size)
+    store.put_if_absent(NAME, first * 5_000 + last)
+    assert store.end(NAME) == 44
+
+
 def test_an_object_without_positions_is_named(store: ObjectStore) -> None:
     store.put_if_absent(NAME, b'{"ind":1}\n')
     with pytest.raises(BadInput, match=r"0000000042\.json ends without an _offset"):
