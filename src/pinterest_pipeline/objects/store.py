@@ -11,7 +11,6 @@ from obstore.store import LocalStore
 from pinterest_pipeline.errors import BadInput, DiskFull, Unavailable, is_disk_full
 from pinterest_pipeline.objects.layout import ObjectName, folder, parse
 
-
 _TAIL_BYTES = 2**16
 
 
