@@ -12,7 +12,14 @@ import msgspec
 import typer
 
 from pinterest_pipeline.config import explained, load_settings
-from pinterest_pipeline.errors import Disagreement, DiskFull, PipelineError, is_disk_full
+from pinterest_pipeline.errors import (
+    BadInput,
+    Disagreement,
+    DiskFull,
+    PipelineError,
+    UnknownTopic,
+    is_disk_full,
+)
 from pinterest_pipeline.records.names import BRANCHES, Branch
 from pinterest_pipeline.terminal import configure_log, err, out, show_error
 
@@ -53,7 +60,11 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(error)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
     except Exception as error:
+        if isinstance(error, OSError) and error.filename and not is_disk_full(error):
+            _fail(BadInput(f"{error.filename}: {error.strerror}", "see 'pinpipe doctor'"))
         if not is_disk_full(error):
             raise
         _fail(DiskFull(f"the disk is full: {error}", "free some space and start again; nothing is lost"))
@@ -162,6 +173,8 @@ def doctor() -> None:
         out.print(f"{mark} {finding.name}: {finding.found}", soft_wrap=True)
         if finding.remedy:
             out.print(f"    {finding.remedy}", soft_wrap=True)
+    if not all(finding.is_well for finding in findings):
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -298,7 +311,13 @@ def stream(
             prepare(settings, "stream", log)
             loader = StreamLoader(workspace, engine, log)
             while not stop.is_set():
-                loaded = loader.step()
+                try:
+                    loaded = loader.step()
+                except (
+                    UnknownTopic
+                ):  # somebody deleted a stream: make it anew, its tables keep what they hold
+                    prepare(settings, "stream", log)
+                    continue
                 _show_loaded(loaded)
                 if any(table.read for table in loaded.values()):
                     continue

@@ -17,6 +17,8 @@ def fill(settings: Settings, posts: Path | None, count: int | None, seed: int, *
     """Fill the database of db_creds.yaml; raises BadInput when it holds posts and `replace` is not set."""
     url = load_credentials(settings.db_creds).database_url()
     if posts is not None:
+        for _ in read_posts(posts, count):
+            pass  # a file that cannot be read to its end must not cost the posts that are there
         source = read_posts(posts, count)
     else:
         source = generate(seed=seed) if count is None else generate(count, seed)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from pinterest_pipeline.config import Settings
 from pinterest_pipeline.engines.base import Cleaned
 from pinterest_pipeline.engines.duckdb import DuckDBEngine
-from pinterest_pipeline.errors import AlreadyRunning, TopicExists
+from pinterest_pipeline.errors import AlreadyRunning, Fatal, TopicExists
 from pinterest_pipeline.eventlog.base import EventLog, StoredRecord
 from pinterest_pipeline.eventlog.partitioners import kafka_partition, kinesis_shard
 from pinterest_pipeline.eventlog.sequence import offset_of, sequence_number, shard_id
@@ -157,7 +157,7 @@ def _load_objects(workspace: Workspace, engine: DuckDBEngine, store: ObjectStore
     last = {name.partition: name for name in new}
     ends = {sources[partition]: store.end(name) for partition, name in last.items()}
     with engine.clean(table, "batch", _paths(store, new)) as cleaned:
-        return _commit(workspace, "batch", table, cleaned, ends)
+        return _commit(workspace, "batch", table, cleaned, ends, topic)
 
 
 def _paths(store: ObjectStore, objects: Sequence[ObjectName]) -> list[Path]:
@@ -179,17 +179,18 @@ class StreamLoader:
 
     def _step_table(self, table: TableName) -> Loaded:
         stream = names.stream(self._workspace.settings.pipeline_id, table)
+        source = _stream_source(self._log, stream)
         shards = self._log.ends(stream)
-        done = self._tables[table].positions([f"{stream}/{shard_id(shard)}" for shard in shards])
-        records = self._read(stream, {shard: done[f"{stream}/{shard_id(shard)}"] for shard in shards})
+        done = self._tables[table].positions([f"{source}/{shard_id(shard)}" for shard in shards])
+        records = self._read(stream, {shard: done[f"{source}/{shard_id(shard)}"] for shard in shards})
         if not records:
             return Loaded()
-        ends = {f"{stream}/{shard_id(record.partition)}": record.offset + 1 for record in records}
+        ends = {f"{source}/{shard_id(record.partition)}": record.offset + 1 for record in records}
         with (
             _spooled(self._workspace, stream, records) as path,
             self._engine.clean(table, "stream", [path]) as cleaned,
         ):
-            return _commit(self._workspace, "stream", table, cleaned, ends, self._tables[table])
+            return _commit(self._workspace, "stream", table, cleaned, ends, source)
 
     def _read(self, stream: str, positions: Mapping[int, int]) -> list[StoredRecord]:
         most = max(1, self._workspace.settings.stream.batch_records // len(positions))
@@ -198,6 +199,11 @@ class StreamLoader:
             for shard, position in positions.items()
             for record in self._log.read(stream, shard, position, most)
         ]
+
+
+def _stream_source(log: EventLog, stream: str) -> str:
+    """What a position of a stream belongs to: a stream that is made anew under its name begins at 0 again."""
+    return f"{stream}@{log.describe(stream).created_ms}"
 
 
 @contextmanager
@@ -229,27 +235,22 @@ def _commit(
     table: TableName,
     cleaned: Cleaned,
     ends: Mapping[str, int],
-    target: Table | None = None,
+    source: str,
 ) -> Loaded:
     """Quarantine first, then the clean rows: a crash between the two repeats only what changes nothing."""
     quarantine = workspace.quarantine(branch)
-    bad = _not_yet_quarantined(cleaned.quarantined, branch, quarantine.positions(list(ends)))
+    bad = _not_yet_quarantined(cleaned.quarantined, branch, source, quarantine.positions(list(ends)))
     if bad.num_rows:
         quarantine.append(bad, ends, {})
     totals = {"read": cleaned.read, "quarantined": cleaned.quarantined.num_rows, **cleaned.changes}
-    (target or workspace.table(branch, table)).upsert(cleaned.rows, ends, totals)
+    workspace.table(branch, table).upsert(cleaned.rows, ends, totals)
     return Loaded(cleaned.read, cleaned.quarantined.num_rows, cleaned.changes)
 
 
-def _not_yet_quarantined(rows: pa.Table, branch: Branch, done: Mapping[str, int]) -> pa.Table:
-    is_new = [_position(row, branch) >= done.get(_source(row, branch), 0) for row in rows.to_pylist()]
+def _not_yet_quarantined(rows: pa.Table, branch: Branch, source: str, done: Mapping[str, int]) -> pa.Table:
+    part = "_partition" if branch == "batch" else "_shard"
+    is_new = [_position(row, branch) >= done.get(f"{source}/{row[part]}", 0) for row in rows.to_pylist()]
     return rows.filter(pa.array(is_new, pa.bool_()))
-
-
-def _source(row: Mapping[str, Any], branch: Branch) -> str:
-    return (
-        f"{row['_topic']}/{row['_partition']}" if branch == "batch" else f"{row['_stream']}/{row['_shard']}"
-    )
 
 
 def _position(row: Mapping[str, Any], branch: Branch) -> float:
@@ -261,6 +262,9 @@ def _position(row: Mapping[str, Any], branch: Branch) -> float:
 
 def answers(workspace: Workspace, engine: DuckDBEngine, branch: Branch) -> dict[str, list[dict[str, Any]]]:
     """The eight answers of a branch, by name; raises when a table is not there yet."""
+    if not all(workspace.table(branch, table).exists() for table in TABLES):
+        command = "pinpipe load" if branch == "batch" else "pinpipe stream"
+        raise Fatal(f"the tables of the {branch} branch are not in {workspace.root} yet", f"run '{command}'")
     return engine.answers({table: workspace.table(branch, table).files() for table in TABLES})
 
 
@@ -302,7 +306,8 @@ def _lags(workspace: Workspace, branch: Branch, log: EventLog) -> list[Lag]:
         if source not in existing:
             continue
         ends = log.ends(source)
-        keys = {part: f"{source}/{part if branch == 'batch' else shard_id(part)}" for part in ends}
+        prefix = source if branch == "batch" else _stream_source(log, source)
+        keys = {part: f"{prefix}/{part if branch == 'batch' else shard_id(part)}" for part in ends}
         loaded = workspace.table(branch, table).positions(list(keys.values()))
         landed = log.committed(SINK_GROUP, source) if branch == "batch" else ends
         found += [

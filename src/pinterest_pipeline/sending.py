@@ -50,7 +50,7 @@ def send(
         total = database.rows() if plan.count is None else plan.count
         try:
             with steps() as progress:
-                asyncio.run(
+                stopped = asyncio.run(
                     _run(
                         emulator,
                         plan.chunks(database),
@@ -60,6 +60,8 @@ def send(
         finally:
             account = sum(emulator.accounts.values(), Account())
             _show(emulator, account)
+    if stopped:
+        raise KeyboardInterrupt
     if account.unknown:
         raise Unavailable(f"nobody knows whether {account.unknown:,} records landed", "send them again")
     if account.refused:
@@ -68,9 +70,11 @@ def send(
 
 async def _run(
     emulator: Emulator, chunks: Iterator[Sequence[Post]], on_progress: Callable[[int], None]
-) -> None:
+) -> bool:
+    """Send to the end, or until told to stop: then True."""
     with stop_on_signals() as stop:
         await emulator.send(chunks, on_progress, stop)
+        return stop.is_set()
 
 
 def _show(emulator: Emulator, account: Account) -> None:

@@ -112,7 +112,8 @@ def show_accounts(accounts: "Mapping[Any, Mapping[str, TableAccount]]", problems
         for name in tables:
             table.add_column(f"{branch}\n{name}", justify="right", header_style="dim")
     every = [account for tables in accounts.values() for account in tables.values()]
-    for column in _ACCOUNT_ROWS:
+    foreign = any(account.without_receipt for account in every)
+    for column in (*_ACCOUNT_ROWS, *(["without_receipt"] if foreign else [])):
         table.add_row(column, *(f"{getattr(account, column):,}" for account in every))
     out.print(table)
     for problem in problems:

@@ -81,6 +81,7 @@ def test_a_posts_file_cut_in_half_is_one_clear_message(tmp_path: Path) -> None:
         (("fill",), 2, "cp db_creds.yaml.example"),
         (("analyse", "--branch", "batches"), 2, "batches"),
         (("verify",), 1, "pinpipe load"),
+        (("analyse",), 1, "pinpipe load"),
     ],
 )
 def test_a_mistake_is_one_clear_message(
@@ -100,3 +101,20 @@ def test_the_readme_shows_what_a_demo_prints(tmp_path: Path) -> None:
     printed = [line.rstrip() for line in done.stdout.splitlines()]
     assert [line for line in shown if "…" not in line and line not in printed] == []
     assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_a_bad_file_does_not_cost_the_posts_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "db_creds.yaml").write_text("URL: sqlite:///posts.sqlite\n")
+    assert pinpipe(tmp_path, "fill", "--count", "50").returncode == 0
+    assert "add --replace" in pinpipe(tmp_path, "fill", "--count", "50").stderr
+    (tmp_path / "bad.jsonl").write_text("{")
+    assert pinpipe(tmp_path, "fill", "--replace", "--posts", "bad.jsonl").returncode == 4
+    assert "holds 50 posts" in pinpipe(tmp_path, "fill").stderr
+
+
+def test_a_working_folder_that_is_a_file_is_one_clear_message(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = pinpipe(tmp_path, "status", settings={"PINPIPE_DATA": "file"})
+    assert done.returncode == 4
+    assert "Traceback" not in done.stderr
+    assert "file" in done.stderr

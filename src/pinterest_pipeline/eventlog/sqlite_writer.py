@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -184,8 +185,9 @@ class Writer:
             self._connection.execute("COMMIT")
 
     def _fail(self, jobs: Sequence[_Job], error: Exception) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        with suppress(sqlite3.Error):  # whatever the rollback says, those who wait must be told
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
         reason = translated(error, self._path) if isinstance(error, sqlite3.Error) else error
         for job in jobs:
             job.future.set_exception(job.failure or reason)

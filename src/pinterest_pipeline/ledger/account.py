@@ -115,6 +115,11 @@ _MUST_BE_EMPTY = (
 )
 
 
+# A key as the clean tables have it: the text `007` is the number 7.
+_FOUND_IND = """CASE WHEN regexp_full_match(coalesce(ind, "index"), '[0-9]{1,18}')
+    THEN coalesce(ind, "index")::BIGINT::VARCHAR ELSE coalesce(ind, "index") END"""
+
+
 def _make_views(
     connection: duckdb.DuckDBPyConnection, branch: Branch, table: str, evidence: Evidence
 ) -> None:
@@ -124,7 +129,7 @@ def _make_views(
     _materialise(
         connection,
         "landed",
-        f'SELECT coalesce(ind, "index") AS ind, {placed}',
+        f"SELECT {_FOUND_IND} AS ind, {placed}",
         _json_lines(evidence.landed, fields),
     )
     _materialise(connection, "clean", f"SELECT ind::VARCHAR AS ind, {placed}", _parquet(evidence.clean))
@@ -163,7 +168,7 @@ def _json_lines(files: Sequence[Path], columns: dict[str, str]) -> str | None:
         return None
     return (
         f"read_json({_quoted(files)}, format = 'newline_delimited', columns = {columns},"
-        " ignore_errors = true, maximum_object_size = 67108864)"
+        " ignore_errors = true, maximum_object_size = 8388608)"
     )
 
 

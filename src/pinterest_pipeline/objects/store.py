@@ -48,7 +48,19 @@ class ObjectStore:
         return obstore.get(self._store, name.key(self._topics_dir)).bytes().to_bytes()
 
     def names(self, topic: str) -> list[ObjectName]:
-        """All objects of a topic, ordered by partition and first offset."""
+        """The objects of a topic, ordered by partition and first offset, without a gap.
+
+        A folder that is written to while it is listed may show a later object and not an earlier one.
+        Objects of a partition come in order, so all up to the last of a first listing are in a second.
+        """
+        last = {name.partition: name.start for name in self._listed(topic)}
+        return [name for name in self._listed(topic) if name.start <= last.get(name.partition, -1)]
+
+    def remove_torn(self, name: ObjectName) -> None:
+        """Remove an object that a power cut left without its end."""
+        obstore.delete(self._store, name.key(self._topics_dir))
+
+    def _listed(self, topic: str) -> list[ObjectName]:
         pages = obstore.list(self._store, folder(self._topics_dir, topic))
         found = (parse(meta["path"]) for page in pages for meta in page)
         return sorted(name for name in found if name is not None and name.topic == topic)

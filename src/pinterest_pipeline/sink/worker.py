@@ -53,7 +53,7 @@ class Sink:
                 _log.warning("trying again", problem=str(error), failures=failures)
                 busy = False
             if not busy:
-                stop.wait(min(self._settings.poll_seconds * 2**failures, 30.0))
+                stop.wait(min(self._settings.poll_seconds * 2 ** min(failures, 10), 30.0))
         self.flush()
 
     def step(self) -> bool:
@@ -111,6 +111,10 @@ class Sink:
     def _end_of_existing(self, name: ObjectName, content: bytes) -> int:
         """Offset after an object that an earlier try wrote, perhaps cut elsewhere, of the same records."""
         existing = self._store.get(name)
+        if content.startswith(existing) and not existing.endswith(b"\n"):
+            self._store.remove_torn(name)
+            self._store.put_if_absent(name, content)
+            existing = content
         if not (existing.startswith(content) or content.startswith(existing)):
             raise BadInput(
                 f"{self._store.path(name)} does not hold the records that the log has at its offsets",

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
@@ -59,7 +60,7 @@ class Table:
     def files(self) -> list[str]:
         """The Parquet files that hold the table's rows now."""
         handle = self._handle()
-        return list(handle.file_uris()) if handle else []
+        return [unquote(uri) for uri in handle.file_uris()] if handle else []
 
     def head(self, most: int) -> list[dict[str, Any]]:
         """Some rows, for people to look at."""

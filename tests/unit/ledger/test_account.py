@@ -64,6 +64,12 @@ def test_all_well_balances(tmp_path: Path) -> None:
     assert found.without_receipt == 0
 
 
+def test_a_key_with_leading_zeros_is_the_number_it_stands_for(tmp_path: Path) -> None:
+    facts = Facts()
+    facts.landed[3]["index"] = "003"
+    assert facts.account(tmp_path).problems == []
+
+
 def test_nothing_at_all_balances() -> None:
     empty = Evidence(landed=[], clean=[], quarantine=[], receipts=[])
     found = account("stream", "geo", empty, read_accounts([])["geo"])

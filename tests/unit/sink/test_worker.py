@@ -144,3 +144,18 @@ def test_an_object_of_other_records_stops_the_sink(log: EventLog, store: ObjectS
     with pytest.raises(BadInput, match="does not hold the records"):
         Sink(log, store, [TOPIC], SinkSettings(flush_size=2), clock).step()
     assert log.committed(GROUP, TOPIC).get(0, 0) == 0
+
+
+def test_an_object_that_a_power_cut_tore_is_written_again(
+    log: EventLog, store: ObjectStore, clock: Clock
+) -> None:
+    append(log, *numbers(3))
+    Sink(log, store, [TOPIC], SinkSettings(flush_size=3), clock).step()
+    name = ObjectName(TOPIC, 0, 0)
+    whole = store.get(name)
+    for torn in (b"", whole[:10], whole[:-1]):
+        store.path(name).write_bytes(torn)
+        log.commit(GROUP, TOPIC, {0: 0})
+        Sink(log, store, [TOPIC], SinkSettings(flush_size=3), clock).step()
+        assert store.get(name) == whole
+        assert log.committed(GROUP, TOPIC) == {0: 3}
