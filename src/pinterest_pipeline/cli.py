@@ -17,7 +17,6 @@ from pinterest_pipeline.errors import (
     Disagreement,
     DiskFull,
     PipelineError,
-    UnknownTopic,
     is_disk_full,
 )
 from pinterest_pipeline.records.names import BRANCHES, Branch
@@ -300,7 +299,7 @@ def stream(
 ) -> None:
     """Clean the streams into the stream branch's Delta tables in micro-batches, until Ctrl-C."""
     from pinterest_pipeline.local import stop_event
-    from pinterest_pipeline.pipeline import StreamLoader, Workspace, prepare
+    from pinterest_pipeline.pipeline import StreamLoader, Workspace
 
     settings = load_settings()
     workspace = Workspace(settings)
@@ -308,16 +307,9 @@ def stream(
     with workspace.only_one("stream"), workspace.engine() as engine:
         log = workspace.streams_log()
         try:
-            prepare(settings, "stream", log)
             loader = StreamLoader(workspace, engine, log)
             while not stop.is_set():
-                try:
-                    loaded = loader.step()
-                except (
-                    UnknownTopic
-                ):  # somebody deleted a stream: make it anew, its tables keep what they hold
-                    prepare(settings, "stream", log)
-                    continue
+                loaded = loader.step()
                 _show_loaded(loaded)
                 if any(table.read for table in loaded.values()):
                     continue

@@ -80,9 +80,7 @@ def disagreements(result: Outcome) -> list[str]:
 
 def loaded_branches(workspace: Workspace) -> tuple[Branch, ...]:
     """The branches whose three tables are there; raises Fatal when there is none."""
-    found = tuple(
-        branch for branch in BRANCHES if all(workspace.table(branch, table).exists() for table in TABLES)
-    )
+    found = tuple(branch for branch in BRANCHES if workspace.has_tables(branch))
     if not found:
         raise Fatal(f"no tables are in {workspace.root} yet", "run 'pinpipe load' or 'pinpipe stream' first")
     return found

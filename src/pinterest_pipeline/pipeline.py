@@ -16,7 +16,7 @@ import pyarrow as pa
 from pinterest_pipeline.config import Settings
 from pinterest_pipeline.engines.base import Cleaned
 from pinterest_pipeline.engines.duckdb import DuckDBEngine
-from pinterest_pipeline.errors import AlreadyRunning, Fatal, TopicExists
+from pinterest_pipeline.errors import AlreadyRunning, Fatal, TopicExists, UnknownTopic
 from pinterest_pipeline.eventlog.base import EventLog, StoredRecord
 from pinterest_pipeline.eventlog.partitioners import kafka_partition, kinesis_shard
 from pinterest_pipeline.eventlog.sequence import offset_of, sequence_number, shard_id
@@ -72,6 +72,10 @@ class Workspace:
 
     def quarantine(self, branch: Branch) -> Table:
         return self._table(branch, names.QUARANTINE)
+
+    def has_tables(self, branch: Branch) -> bool:
+        """Whether all three tables of a branch are there."""
+        return all(self.table(branch, table).exists() for table in TABLES)
 
     def engine(self) -> DuckDBEngine:
         _sweep(self.spill)
@@ -174,7 +178,17 @@ class StreamLoader:
         self._tables = {table: workspace.table("stream", table) for table in TABLES}
 
     def step(self) -> dict[TableName, Loaded]:
-        """Load what is new in each stream, at most one micro-batch of it."""
+        """Load what is new in each stream, at most one micro-batch of it.
+
+        A stream that is missing, perhaps deleted under us, is made; its table keeps what it holds.
+        """
+        try:
+            return self._step_tables()
+        except UnknownTopic:
+            prepare(self._workspace.settings, "stream", self._log)
+            return self._step_tables()
+
+    def _step_tables(self) -> dict[TableName, Loaded]:
         return {table: self._step_table(table) for table in TABLES}
 
     def _step_table(self, table: TableName) -> Loaded:
@@ -262,7 +276,7 @@ def _position(row: Mapping[str, Any], branch: Branch) -> float:
 
 def answers(workspace: Workspace, engine: DuckDBEngine, branch: Branch) -> dict[str, list[dict[str, Any]]]:
     """The eight answers of a branch, by name; raises when a table is not there yet."""
-    if not all(workspace.table(branch, table).exists() for table in TABLES):
+    if not workspace.has_tables(branch):
         command = "pinpipe load" if branch == "batch" else "pinpipe stream"
         raise Fatal(f"the tables of the {branch} branch are not in {workspace.root} yet", f"run '{command}'")
     return engine.answers({table: workspace.table(branch, table).files() for table in TABLES})

@@ -63,6 +63,15 @@ def test_the_end_of_a_large_object_is_found(store: ObjectStore, size: int) -> No
     assert store.end(NAME) == 44
 
 
+def test_a_listing_that_missed_an_object_leaves_no_gap(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zero, ten, twenty, thirty = (ObjectName("t", 0, start) for start in (0, 10, 20, 30))
+    listings = iter([[zero, twenty], [zero, ten, twenty, thirty]])
+    monkeypatch.setattr(store, "_listed", lambda _: next(listings))
+    assert store.names("t") == [zero, ten, twenty]
+
+
 def test_an_object_without_positions_is_named(store: ObjectStore) -> None:
     store.put_if_absent(NAME, b'{"ind":1}\n')
     with pytest.raises(BadInput, match=r"0000000042\.json ends without an _offset"):
