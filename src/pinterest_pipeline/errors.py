@@ -3,7 +3,9 @@
 PipelineError            says what was wrong, what was found, what to do; carries an exit code
 ├── BadRecord            one record cannot be read: quarantine it, go on
 ├── Retryable            may pass by itself: back off and try again
-│   └── Unavailable      a part does not answer
+│   ├── Unavailable      a part does not answer
+│   ├── KeyInFlight      the first request of an idempotency key is not over
+│   └── Fenced           another member of the group holds the partitions now
 └── Fatal                will not pass by itself: stop and say so
     ├── SettingError     a setting is missing, unknown or out of bounds
     ├── BadInput         a file or an argument holds something that cannot be read
@@ -12,6 +14,10 @@ PipelineError            says what was wrong, what was found, what to do; carrie
     ├── DiskFull         the disk has no room left
     ├── UnknownTopic     the event log has no such topic or stream
     ├── TopicExists      the event log has that topic or stream already
+    ├── UnknownGroup     the event log knows no such group of consumers
+    ├── KeyReused        an idempotency key came again with another request
+    ├── Forbidden        a login or a permission was refused
+    ├── MissingPart      an optional part of the pipeline is not installed
     └── Disagreement     the figures of two ways to count do not agree
 """
 
@@ -39,6 +45,14 @@ class Retryable(PipelineError):
 
 
 class Unavailable(Retryable):
+    pass
+
+
+class KeyInFlight(Retryable):
+    pass
+
+
+class Fenced(Retryable):
     pass
 
 
@@ -80,6 +94,26 @@ class TopicExists(Fatal):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"a topic or stream named '{name}' exists already")
+
+
+class UnknownGroup(Fatal):
+    exit_code = 4
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"no group of consumers is named '{name}'")
+
+
+class KeyReused(Fatal):
+    exit_code = 4
+
+
+class Forbidden(Fatal):
+    exit_code = 7
+
+
+class MissingPart(Fatal):
+    exit_code = 2
 
 
 class Disagreement(Fatal):
