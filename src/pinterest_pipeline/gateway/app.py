@@ -17,7 +17,7 @@ from pinterest_pipeline.config import GatewaySettings, LogSettings
 from pinterest_pipeline.eventlog.base import EventLog
 from pinterest_pipeline.gateway import responses
 from pinterest_pipeline.gateway.error_codes import NOT_FOUND, WRONG_METHOD, Fault
-from pinterest_pipeline.gateway.exchange import Endpoint, answered, fault_of, respond
+from pinterest_pipeline.gateway.exchange import Endpoint, Guard, Observer, answered, fault_of, respond
 from pinterest_pipeline.gateway.kafka_v2 import KafkaV2
 from pinterest_pipeline.gateway.kinesis_routes import KinesisProxy
 from pinterest_pipeline.gateway.operations import PUBLIC, Api, Operation
@@ -27,7 +27,12 @@ DEFAULT_SHARDS: Final = LogSettings().shards
 
 
 def create_app(
-    settings: GatewaySettings, topics: EventLog, streams: EventLog, default_shards: int = DEFAULT_SHARDS
+    settings: GatewaySettings,
+    topics: EventLog,
+    streams: EventLog,
+    default_shards: int = DEFAULT_SHARDS,
+    guards: Sequence[Guard] = (),
+    observers: Sequence[Observer] = (),
 ) -> Starlette:
     """The application over the two logs; it closes neither. A stream is created with `default_shards`."""
     operations = [
@@ -50,7 +55,8 @@ def create_app(
 
     return Starlette(
         routes=[
-            Route(operation.path, Endpoint(operation), methods=[operation.method]) for operation in operations
+            Route(operation.path, Endpoint(operation, guards, observers), methods=[operation.method])
+            for operation in operations
         ],
         middleware=[Middleware(unstaged.middleware)],
         exception_handlers={HTTPException: no_route, Exception: failed},

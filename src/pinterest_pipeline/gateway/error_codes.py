@@ -18,10 +18,11 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An error to answer with: its kind, and what exactly is wrong."""
+    """An error to answer with: its kind, what exactly is wrong, and further headers in lower case."""
 
     kind: Kind
     message: str
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 INVALID_NAME: Final = Kind(400, 40002, "ValidationException", "a name breaks the rules for names")

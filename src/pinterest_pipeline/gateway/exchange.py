@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from pinterest_pipeline.errors import (
     DiskFull,
@@ -40,18 +43,68 @@ from pinterest_pipeline.gateway.responses import Answer
 _logger: Final = logging.getLogger(__name__)
 
 
+Guard = Callable[[Request, Operation], Fault | None]
+"""Looks at a request before its handler does and before its body is read; its fault is the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request that was answered."""
+
+    operation: Operation
+    request: Request
+    answer: Answer
+    bytes_in: int
+    """Bytes of the body that were read."""
+    seconds: float
+
+
+Observer = Callable[[Exchange], None]
+"""Notes an exchange after its answer is out."""
+
+
 class Endpoint:
     """Answers the requests of one operation; nothing that its handler does ends without an answer."""
 
-    def __init__(self, operation: Operation) -> None:
+    def __init__(
+        self, operation: Operation, guards: Sequence[Guard] = (), observers: Sequence[Observer] = ()
+    ) -> None:
         self._operation = operation
+        self._guards = guards
+        self._observers = observers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        body = _Body(receive)
+        request = Request(scope, body)
+        answer = answered(self._operation.api, await self._outcome(request))
+        await respond(answer)(scope, receive, send)
+        exchange = Exchange(self._operation, request, answer, body.bytes_read, time.perf_counter() - started)
+        for note in self._observers:
+            note(exchange)
+
+    async def _outcome(self, request: Request) -> Answer | Fault:
         try:
-            answer = await self._operation.handler(Request(scope, receive))
+            for fault_in in self._guards:
+                fault = fault_in(request, self._operation)
+                if fault is not None:
+                    return fault
+            return await self._operation.handler(request)
         except Exception as error:  # whatever it is, the caller gets an answer, and the log says why
-            answer = fault_of(error)
-        await respond(answered(self._operation.api, answer))(scope, receive, send)
+            return fault_of(error)
+
+
+class _Body:
+    """The messages of a request, whose bytes are counted."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.bytes_read = 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self.bytes_read += len(message.get("body", b""))
+        return message
 
 
 def answered(api: Api, answer: Answer | Fault) -> Answer:

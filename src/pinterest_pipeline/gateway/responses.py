@@ -38,6 +38,8 @@ class Answer:
     media: str
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
+    records: int = 0
+    """How many records it acknowledges or holds; only counted, not sent."""
 
 
 class KafkaError(msgspec.Struct):
@@ -96,20 +98,22 @@ def kinesis(content: Any) -> Answer:
     return Answer(msgspec.json.encode(content), KINESIS_MEDIA)
 
 
-def _retry_after(fault: Fault) -> tuple[tuple[str, str], ...]:
-    return (("retry-after", str(RETRY_AFTER_SECONDS)),) if fault.kind is UNAVAILABLE else ()
+def _headers(fault: Fault) -> tuple[tuple[str, str], ...]:
+    if fault.kind is UNAVAILABLE:
+        return (*fault.headers, ("retry-after", str(RETRY_AFTER_SECONDS)))
+    return fault.headers
 
 
 def kafka_fault(fault: Fault) -> Answer:
     """`{"error_code":…,"message":…}` at the kind's own status."""
     body = msgspec.json.encode(KafkaError(fault.kind.kafka, fault.message))
-    return Answer(body, KAFKA_MEDIA, fault.kind.status, _retry_after(fault))
+    return Answer(body, KAFKA_MEDIA, fault.kind.status, _headers(fault))
 
 
 def kinesis_fault(fault: Fault) -> Answer:
     """`{"__type":…,"message":…}` at the status that Kinesis itself gives."""
     body = msgspec.json.encode({"__type": fault.kind.kinesis, "message": fault.message})
-    return Answer(body, KINESIS_MEDIA, kinesis_status(fault.kind), _retry_after(fault))
+    return Answer(body, KINESIS_MEDIA, kinesis_status(fault.kind), _headers(fault))
 
 
 def produced(outcomes: Sequence[Receipt | Refusal]) -> Answer | Fault:
