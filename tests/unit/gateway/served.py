@@ -51,10 +51,14 @@ class Served:
             return until_closed(connection)
 
     def produced(self) -> int:
-        """How many records the topic holds, as the server counts them."""
+        """How many records the server says it has taken."""
+        return int(self.figure("records_total", '{operation="produce"}'))
+
+    def figure(self, name: str, labels: str = "") -> float:
+        """A figure as /metrics shows it; 0 when it does not."""
         text = self.say(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").decode()
-        found = re.search(r'pinpipe_gateway_records_total\{operation="produce"\} ([0-9.]+)', text)
-        return int(float(found[1])) if found else 0
+        found = re.search(rf"^pinpipe_gateway_{re.escape(name + labels)} (.+)$", text, re.MULTILINE)
+        return float(found[1]) if found else 0.0
 
     def memory(self) -> int:
         """Bytes of the process that lie in memory."""
