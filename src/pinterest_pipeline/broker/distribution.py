@@ -22,6 +22,7 @@ _JARS: Final = (
     f"org.apache.kafka:kafka-tools:{KAFKA_VERSION}",
     "org.apache.logging.log4j:log4j-slf4j-impl:2.25.1",
 )
+_PARTIAL: Final = "partial-kafka-"
 _LEAST_JAVA: Final = 17
 _GET: Final = "uv pip install 'pinterest-data-pipeline[kafka-server]'"
 
@@ -60,7 +61,9 @@ def _turn(cache: Path) -> Iterator[None]:
 
 def _download(folder: Path) -> None:
     """Fetch into a folder of its own, then move all jars at once: a folder that is there is complete."""
-    with tempfile.TemporaryDirectory(prefix="kafka-", dir=folder.parent) as name:
+    for left in folder.parent.glob(f"{_PARTIAL}*"):  # of processes that were killed
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=folder.parent) as name:
         work = Path(name)
         environment = _resolved(work)
         complete = work / "complete"

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -31,12 +32,27 @@ class NodeState(msgspec.Struct):
     bootstrap_servers: str
     pid: int
     """Process id of the JVM."""
+    is_ready: bool = False
 
 
 def node_address(folder: Path) -> str | None:
     """Where the node of a folder listens or last listened; None when there never was one."""
     state = _state(folder)
     return state.bootstrap_servers if state else None
+
+
+def node_is_ready(folder: Path) -> bool:
+    """Whether the node of a folder runs and has answered since it was started."""
+    state = _state(folder)
+    if state is None or not state.is_ready:
+        return False
+    try:
+        os.kill(state.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it lives, as another user's process
+    return True
 
 
 @dataclass
@@ -58,8 +74,8 @@ class Node:
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def start(self, say: Say) -> None:
-        """Start and wait until requests are answered.
+    def start(self, say: Say, stop: threading.Event | None = None) -> None:
+        """Start and wait until requests are answered, or until `stop` is set.
 
         Raises MissingPart, PortInUse, Unavailable with the last lines of the log when the node died.
         """
@@ -78,10 +94,11 @@ class Node:
             )
         self._write_state(self._process.pid)
         try:
-            self._wait_until_ready()
+            self._wait_until_ready(stop or threading.Event())
         except BaseException:
             self.stop()
             raise
+        self._write_state(self._process.pid, is_ready=True)
 
     def check(self) -> None:
         """Raises Unavailable, with the last lines of its log, when the node is not running."""
@@ -161,7 +178,7 @@ class Node:
         log = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.yaml'}"
         return [java(), *options, log, "-cp", classes]
 
-    def _wait_until_ready(self) -> None:
+    def _wait_until_ready(self, stop: threading.Event) -> None:
         try:
             from confluent_kafka import KafkaException
             from confluent_kafka.admin import AdminClient
@@ -172,7 +189,7 @@ class Node:
             ) from None
         admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
         deadline = time.monotonic() + _READY_SECONDS
-        while True:
+        while not stop.is_set():
             self.check()
             try:
                 if admin.list_topics(timeout=0.5).brokers:
@@ -190,9 +207,9 @@ class Node:
         telling = [line for line in lines if " ERROR " in line or " FATAL " in line] or lines
         return " ".join(telling[-3:])[-1_000:]
 
-    def _write_state(self, pid: int) -> None:
+    def _write_state(self, pid: int, *, is_ready: bool = False) -> None:
         path = self.folder / STATE_FILE
-        path.with_suffix(".tmp").write_bytes(msgspec.json.encode(NodeState(self.address, pid)))
+        path.with_suffix(".tmp").write_bytes(msgspec.json.encode(NodeState(self.address, pid, is_ready)))
         path.with_suffix(".tmp").replace(path)
 
 

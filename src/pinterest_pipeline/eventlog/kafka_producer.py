@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from pinterest_pipeline.errors import PipelineError, Unavailable, UnknownTopic
 from pinterest_pipeline.eventlog.base import Receipt, Record, Refusal
@@ -72,20 +72,26 @@ class Appender:
         self._closed = False
         self._stop = False
         self._lookups = ThreadPoolExecutor(_LOOKUPS, "kafka-lookup")
-        self._producer = clients.producer(
+        self._thread = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
+
+    @cached_property
+    def _producer(self) -> Producer:
+        """Made with the first append: most logs are opened to be read."""
+        settings = self._clients.settings
+        producer = self._clients.producer(
             {
                 "enable.idempotence": True,
                 "acks": "all",
-                "message.timeout.ms": int(clients.settings.delivery_seconds * 1_000),
-                "message.max.bytes": max_record_bytes + _HEADER_ROOM,
+                "message.timeout.ms": int(settings.delivery_seconds * 1_000),
+                "message.max.bytes": self._max_record_bytes + _HEADER_ROOM,
                 "queue.buffering.max.messages": 0,  # bytes are bounded, here
                 "queue.buffering.max.kbytes": 2**31 - 1,
                 # The topic was there a moment ago: one that the brokers deny is gone.
                 "topic.metadata.propagation.max.ms": 2_000,
             }
         )
-        self._thread = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
         self._thread.start()
+        return producer
 
     def append(self, topic: str, records: Sequence[Record]) -> Future[Outcomes]:
         size = sum(_RECORD_OVERHEAD + len(record.value or b"") + len(record.key or b"") for record in records)
@@ -264,9 +270,10 @@ class Appender:
                 return
             self._closed = True
         self._lookups.shutdown(wait=True)
-        self._producer.flush(self._clients.settings.delivery_seconds + 5)
-        self._stop = True
-        self._thread.join()
+        if self._thread.is_alive():
+            self._producer.flush(self._clients.settings.delivery_seconds + 5)
+            self._stop = True
+            self._thread.join()
 
 
 def _fits(topic: Topic, request: Request) -> bool:
