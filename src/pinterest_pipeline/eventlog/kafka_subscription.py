@@ -93,8 +93,8 @@ class KafkaSubscription:
         self._consumer.pause([TopicPartition(*part) for part in parts])
 
     def resume(self, parts: Sequence[Part]) -> None:
-        self._check_held(parts)
-        self._consumer.resume([TopicPartition(*part) for part in parts])
+        self._check_open()
+        self._consumer.resume([TopicPartition(*part) for part in parts if part in self._held])
 
     def commit(self, positions: Mapping[Part, int]) -> None:
         self._check_held(positions)
