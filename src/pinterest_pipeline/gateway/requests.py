@@ -16,7 +16,7 @@ from pinterest_pipeline.gateway.error_codes import INVALID_NAME, MISSING_VALUE, 
 T = TypeVar("T")
 
 _TOPIC_NAME: Final = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
-_STREAM_NAME: Final = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+_STREAM_NAME: Final = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9_.-]{1,128}")
 _NULL: Final = msgspec.Raw(b"null")
 _MAX_SHARDS: Final = 1_000
 _MAX_PARTITION_KEY: Final = 256
