@@ -73,7 +73,8 @@ class GatewaySettings(_Group):
     def _one_body_fits(self) -> "GatewaySettings":
         if self.max_bytes_in_flight < self.max_body_bytes:
             raise ValueError(
-                "max_bytes_in_flight is smaller than max_body_bytes, so that no large body would be taken"
+                f"{PREFIX}GATEWAY__MAX_BYTES_IN_FLIGHT is smaller than {PREFIX}GATEWAY__MAX_BODY_BYTES,"
+                " so that no large body would be taken"
             )
         return self
 

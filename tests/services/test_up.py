@@ -116,9 +116,13 @@ def kill(pipeline: Pipeline, victim: str) -> bool:
     return state is not None
 
 
-@pytest.mark.parametrize("victim", ["gateway", "sink", "stream", "load", "up"])
-def test_a_killed_process_costs_nothing(pipeline: Pipeline, victim: str) -> None:
+@pytest.mark.parametrize(
+    ("victim", "workers"),
+    [("gateway", 1), ("gateway", 2), ("sink", 1), ("stream", 1), ("load", 1), ("up", 1), ("up", 2)],
+)
+def test_a_killed_process_costs_nothing(pipeline: Pipeline, victim: str, workers: int) -> None:
     chance = random.Random(f"{SEED} {victim}")
+    pipeline.environment["PINPIPE_GATEWAY__WORKERS"] = str(workers)
     state = pipeline.start()
     expected = fill(pipeline, state["gateway"])
     emulators = [send(pipeline, branch) for branch in ("batch", "stream")]
