@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from bench import slow_clients
 from bench.gateway_process import TOPIC, open_log
 from pinterest_pipeline.config import Settings
 from pinterest_pipeline.eventlog.base import Record
@@ -50,6 +51,8 @@ def run(folder: Path) -> None:
     _measured("sqlite", folder, limits)
     with _kafka(folder) as address:
         _measured(f"kafka={address}", folder, limits)
+    with _gateway("sqlite", folder / "slow") as (url, pid):
+        slow_clients.run(url, pid)
 
 
 def _measured(
@@ -59,12 +62,13 @@ def _measured(
     kind = home.partition("=")[0]
     raw = 0.0 if kind == "noop" else _raw(home, folder / f"{kind}-raw")
     found: dict[tuple[int, int], Figures] = {}
-    with _gateway(home, folder / kind) as url:
+    with _gateway(home, folder / kind) as (url, _):
         for shape in SHAPES:
             found[shape] = figures = _wrk(url, *shape, folder)
             connections, records = shape
             name = f"{kind}, {connections} connections, {records} a request"
-            line = f"{name:42} {figures.rate:>9,.0f} requests/s  p50 {figures.p50:7.2f} ms  p99 {figures.p99:7.2f} ms"
+            line = f"{name:42} {figures.rate:>9,.0f} requests/s"
+            line += f"  p50 {figures.p50:7.2f} ms  p99 {figures.p99:7.2f} ms"
             if shape in limits:
                 line += f"  {figures.rate / limits[shape].rate:6.1%} of no-op"
             if raw:
@@ -93,13 +97,15 @@ def _raw(home: str, folder: Path) -> float:
 
 
 @contextmanager
-def _gateway(home: str, folder: Path) -> Iterator[str]:
+def _gateway(home: str, folder: Path) -> Iterator[tuple[str, int]]:
+    """The address of the topic, and the id of the process."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "bench.gateway_process", home, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}/topics/{TOPIC}"
+            port = int(process.stdout.readline())
+            yield f"http://127.0.0.1:{port}/topics/{TOPIC}", process.pid
         finally:
             process.terminate()
 
