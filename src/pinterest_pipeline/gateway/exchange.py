@@ -136,7 +136,7 @@ def answered(api: Api, answer: Answer | Fault) -> Answer:
 
 
 def respond(answer: Answer) -> ASGIApp:
-    """An answer as an application that gives it (Starlette's own takes three times as long to make)."""
+    """An answer as an application that gives it."""
 
     async def send_answer(_: Scope, __: Receive, send: Send) -> None:
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
