@@ -81,7 +81,7 @@ _STORE_FORMS = {
     "file": "file:///absolute/folder",
     "s3": "s3://bucket/prefix",
     "gs": "gs://bucket/prefix",
-    "az": "az://container/prefix",
+    "az": "az://account/container/prefix",
 }
 
 
@@ -89,7 +89,7 @@ class ObjectSettings(_Group):
     url: str = Field(
         "",
         description="Where the objects are: file:///folder, s3://bucket/prefix, gs://bucket/prefix or"
-        " az://container/prefix; pinpipe:s3 for the server of 'pinpipe s3'; empty for a folder in the working"
+        " az://account/container/prefix; pinpipe:s3 for the server of 'pinpipe s3'; empty for a folder in the working"
         " folder.",
     )
     endpoint: str = Field(
@@ -123,7 +123,8 @@ class ObjectSettings(_Group):
         if parts.scheme not in _STORE_FORMS:
             raise ValueError(f"write one of {', '.join(_STORE_FORMS.values())}, {OWN_S3}")
         is_folder = parts.scheme == "file"
-        if bool(parts.netloc) == is_folder or (is_folder and parts.path in ("", "/")):
+        needs_path = parts.scheme in ("file", "az")
+        if bool(parts.netloc) == is_folder or (needs_path and not parts.path.strip("/")):
             raise ValueError(f"write {_STORE_FORMS[parts.scheme]}")
         if parts.query or parts.fragment or "@" in parts.netloc:
             raise ValueError("a URL of objects takes no user, '?' or '#'; keys have settings of their own")

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import IO
 
 from pinterest_pipeline.errors import BadInput, DiskFull, Forbidden, NoSuchObject, Unavailable, is_disk_full
-from pinterest_pipeline.objects.base import StoredObject, checked
+from pinterest_pipeline.objects.base import INCOMING, StoredObject, checked
 
-_INCOMING = ".incoming"
-"""Files that are being written; no object lies below it."""
 _STALE_SECONDS = 600.0
 
 
@@ -23,7 +21,7 @@ class FolderStore:
         with _explained("the folder of objects", str(root)):
             root.mkdir(parents=True, exist_ok=True)
             self._root = root.resolve()
-            self._incoming = self._root / _INCOMING
+            self._incoming = self._root / INCOMING
             self._incoming.mkdir(exist_ok=True)
         self._sweep()
 

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from obstore.store import AzureStore, GCSStore, S3Store
+from obstore.store import ObjectStore as Obstore
 from pydantic import SecretStr
 
 from pinterest_pipeline.config import ObjectSettings
@@ -36,9 +37,10 @@ def open_store(settings: ObjectSettings, default: Path) -> ObjectStore:
     }
     prefix = parts.path.strip("/") or None
     if parts.scheme == "gs":
-        store: S3Store | GCSStore | AzureStore = GCSStore(parts.netloc, prefix=prefix, **options)
+        store: Obstore = GCSStore(parts.netloc, prefix=prefix, **options)
     elif parts.scheme == "az":
-        store = AzureStore(parts.netloc, prefix=prefix, **options)
+        container, _, below = (prefix or "").partition("/")
+        store = AzureStore(container, prefix=below or None, account_name=parts.netloc, **options)
     else:
         store = S3Store(parts.netloc, prefix=prefix, **options, **_s3_options(settings))
     return RemoteStore(store, settings.url, settings.retry_seconds)
