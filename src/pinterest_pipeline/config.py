@@ -89,8 +89,8 @@ class ObjectSettings(_Group):
     url: str = Field(
         "",
         description="Where the objects are: file:///folder, s3://bucket/prefix, gs://bucket/prefix or"
-        " az://account/container/prefix; pinpipe:s3 for the server of 'pinpipe s3'; empty for a folder in the working"
-        " folder.",
+        " az://account/container/prefix; pinpipe:s3 for the server of 'pinpipe s3'; empty for a folder in"
+        " the working folder.",
     )
     endpoint: str = Field(
         "",

@@ -15,7 +15,7 @@ from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.objects.folder import FolderStore
 from pinterest_pipeline.objects.remote import RemoteStore
 
-_RETRIES = 10
+_RETRIES = 1_000  # the time is what counts
 
 
 def open_store(settings: ObjectSettings, default: Path) -> ObjectStore:
@@ -32,6 +32,7 @@ def open_store(settings: ObjectSettings, default: Path) -> ObjectStore:
         },
         "retry_config": {
             "max_retries": _RETRIES,
+            "backoff": {"max_backoff": timedelta(seconds=5)},
             "retry_timeout": timedelta(seconds=settings.retry_seconds),
         },
     }
