@@ -45,6 +45,9 @@ def test_an_object_is_synced_before_it_is_seen_and_its_folders_after(
     store.put_if_absent("a/b/c", b"x")
     assert steps[0].startswith(f"sync {INCOMING}/")
     assert steps[1:] == ["link", "sync a/b", "sync a", "sync ."]
+    steps.clear()
+    store.put_if_absent("a/b/d", b"x")
+    assert steps[1:] == ["link", "sync a/b"]
 
 
 def test_kill_9_leaves_whole_objects_and_all_that_were_acknowledged(tmp_path: Path) -> None:
