@@ -7,10 +7,19 @@ addresses of the HTTP API come from `db_creds.yaml`, as in the original project.
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +30,7 @@ from pydantic_settings import (
 from pinterest_pipeline.errors import SettingError
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
     from sqlalchemy.engine import URL as DatabaseURL
 
 PREFIX = "PINPIPE_"
@@ -65,6 +75,68 @@ class SinkSettings(_Group):
     topics_dir: str = Field("topics", min_length=1, description="First folder of every object's name.")
 
 
+OWN_S3 = "pinpipe:s3"
+"""Instead of a URL: the server that 'pinpipe s3' runs in the working folder."""
+STORE_FORMS = {
+    "file": "file:///absolute/folder",
+    "s3": "s3://bucket/prefix",
+    "gs": "gs://bucket/prefix",
+    "az": "az://account/container/prefix",
+}
+
+
+class ObjectSettings(_Group):
+    url: str = Field(
+        "",
+        description="Where the objects are: file:///folder, s3://bucket/prefix, gs://bucket/prefix or"
+        " az://account/container/prefix; pinpipe:s3 for the server of 'pinpipe s3'; empty for a folder in"
+        " the working folder.",
+    )
+    endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^/\s]+/?)?$",
+        description="Address of an S3 server other than AWS; http:// is taken as it is, without encryption.",
+    )
+    region: str = Field(
+        "", description="Region of the bucket; empty for AWS_REGION, the AWS profile's, or us-east-1."
+    )
+    access_key_id: str = Field(
+        "", description="Access key of S3; empty for AWS's usual chain (environment, profile, role)."
+    )
+    secret_access_key: SecretStr | None = Field(None, description="Secret of that access key; never printed.")
+    timeout_seconds: float = Field(
+        120.0, gt=0, description="Longest that one request to the store may take, its body included."
+    )
+    retry_seconds: float = Field(
+        60.0, ge=0, description="How long a request that failed by the way is tried again."
+    )
+    fetch_bytes: int = Field(
+        2**30, ge=1, description="Bytes of objects that one load step takes, and copies from a remote store."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _has_a_known_form(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url in ("", OWN_S3):
+            return url
+        if parts.scheme not in STORE_FORMS:
+            raise ValueError(f"write one of {', '.join(STORE_FORMS.values())}, {OWN_S3}")
+        is_folder = parts.scheme == "file"
+        needs_path = parts.scheme in ("file", "az")
+        if bool(parts.netloc) == is_folder or (needs_path and not parts.path.strip("/")):
+            raise ValueError(f"write {STORE_FORMS[parts.scheme]}")
+        if parts.query or parts.fragment or "@" in parts.netloc:
+            raise ValueError("a URL of objects takes no user, '?' or '#'; keys have settings of their own")
+        return url
+
+    @model_validator(mode="after")
+    def _has_both_keys(self) -> Self:
+        if bool(self.access_key_id) != bool(self.secret_access_key):
+            raise ValueError("access_key_id and secret_access_key go together")
+        return self
+
+
 class StreamSettings(_Group):
     batch_records: int = Field(20_000, ge=1, description="Most records of one micro-batch.")
     poll_seconds: float = Field(
@@ -104,6 +176,7 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = Field(GatewaySettings(), description="The HTTP front of the event log.")
     log: LogSettings = Field(LogSettings(), description="The event log.")
     sink: SinkSettings = Field(SinkSettings(), description="Log to objects.")
+    objects: ObjectSettings = Field(ObjectSettings(), description="The store of objects.")
     stream: StreamSettings = Field(StreamSettings(), description="Streams to Delta tables.")
     engine: EngineSettings = Field(EngineSettings(), description="The engine that cleans and answers.")
 
@@ -139,14 +212,17 @@ def child_environment(settings: Settings) -> dict[str, str]:
 
 
 def variables(settings: BaseModel, prefix: str = PREFIX) -> list[tuple[str, str]]:
-    """Every setting as (environment variable, value)."""
+    """Every setting that has a value as (environment variable, value), secrets in the clear."""
     rows: list[tuple[str, str]] = []
     for name in type(settings).model_fields:
         value = getattr(settings, name)
         variable = prefix + name.upper()
-        rows += (
-            variables(value, variable + "__") if isinstance(value, BaseModel) else [(variable, str(value))]
-        )
+        if isinstance(value, BaseModel):
+            rows += variables(value, variable + "__")
+        elif isinstance(value, SecretStr):
+            rows.append((variable, value.get_secret_value()))
+        elif value is not None:
+            rows.append((variable, str(value)))
     return rows
 
 
@@ -173,9 +249,18 @@ def _refuse_unknown_variables() -> None:
 
 def _problems(error: ValidationError) -> str:
     return "; ".join(
-        f"{PREFIX}{_joined(problem['loc'])}: {problem['msg']}, got {problem['input']!r}"
+        f"{PREFIX}{_joined(problem['loc'])}: {problem['msg']}{_found(problem)}"
         for problem in error.errors(include_url=False)
     )
+
+
+def _found(problem: "ErrorDetails") -> str:
+    """What was found, unless that is or holds a secret."""
+    is_group = isinstance(problem["input"], dict)
+    is_secret = any(
+        "secret" in str(part).lower() or "password" in str(part).lower() for part in problem["loc"]
+    )
+    return "" if is_group or is_secret else f", got {problem['input']!r}"
 
 
 def _joined(location: tuple[int | str, ...]) -> str:
