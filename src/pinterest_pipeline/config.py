@@ -7,7 +7,7 @@ addresses of the HTTP API come from `db_creds.yaml`, as in the original project.
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -39,6 +39,22 @@ class GatewaySettings(_Group):
     )
     max_body_bytes: int = Field(10 * 2**20, ge=1024, description="Largest request body taken, in bytes.")
     max_records: int = Field(10_000, ge=1, description="Most records taken in one request.")
+    access: Literal["auto", "open", "keys"] = Field(
+        "auto",
+        description="Who may call: open (anyone), keys (who has an API key), auto (open on loopback, else keys).",
+    )
+    tls_certificate: Path | None = Field(
+        None, description="PEM file with the certificate and its chain; with it the gateway speaks only TLS."
+    )
+    tls_key: Path | None = Field(None, description="PEM file with the certificate's private key.")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file with the CA whose certificate every client must show."
+    )
+    cors_origins: str = Field(
+        "",
+        pattern=r"^(\*|(https?://[^\s/*]+\s*)*)$",
+        description="Origins whose pages may call from a browser, with blanks between; * for any.",
+    )
 
 
 class LogSettings(_Group):
@@ -139,14 +155,15 @@ def child_environment(settings: Settings) -> dict[str, str]:
 
 
 def variables(settings: BaseModel, prefix: str = PREFIX) -> list[tuple[str, str]]:
-    """Every setting as (environment variable, value)."""
+    """Every setting that has a value as (environment variable, value)."""
     rows: list[tuple[str, str]] = []
     for name in type(settings).model_fields:
         value = getattr(settings, name)
         variable = prefix + name.upper()
-        rows += (
-            variables(value, variable + "__") if isinstance(value, BaseModel) else [(variable, str(value))]
-        )
+        if isinstance(value, BaseModel):
+            rows += variables(value, variable + "__")
+        elif value is not None:
+            rows.append((variable, str(value)))
     return rows
 
 
@@ -158,7 +175,8 @@ def explained(group: type[BaseModel] = Settings, prefix: str = PREFIX) -> list[t
         if isinstance(field.default, BaseModel):
             rows += explained(type(field.default), variable + "__")
         else:
-            rows.append((variable, str(field.default), field.description or ""))
+            default = "" if field.default is None else str(field.default)
+            rows.append((variable, default, field.description or ""))
     return rows
 
 
@@ -202,6 +220,10 @@ class Credentials(_Group):
         "http://127.0.0.1:8082",
         pattern=r"^https?://",
         description="Address of the Kinesis half of the API, with its stage.",
+    )
+    API_KEY: SecretStr | None = Field(None, description="API key that is shown to both; never printed.")
+    API_CA: Path | None = Field(
+        None, description="PEM file with the CA of the API's certificate, if it is one of your own."
     )
 
     REQUIRED: ClassVar[tuple[str, ...]] = ("HOST", "USER", "PASSWORD", "DATABASE")

@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -58,9 +59,25 @@ def create_app(
             Route(operation.path, Endpoint(operation, guards, observers), methods=[operation.method])
             for operation in operations
         ],
-        middleware=[Middleware(unstaged.middleware)],
+        middleware=[*_cors(settings), Middleware(unstaged.middleware)],
         exception_handlers={HTTPException: no_route, Exception: failed},
     )
+
+
+def _cors(settings: GatewaySettings) -> list[Middleware]:
+    """Lets pages of the named origins call; a preflight needs no key. Cookies never come: a key is a header."""
+    origins = settings.cors_origins.split()
+    if not origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["Idempotency-Key", "Retry-After", "WWW-Authenticate"],
+        )
+    ]
 
 
 def _health(logs: Sequence[EventLog]) -> Operation:

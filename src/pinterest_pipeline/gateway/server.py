@@ -3,6 +3,7 @@
 import errno
 import signal
 import socket
+import ssl
 from typing import Final
 
 import uvicorn
@@ -32,10 +33,10 @@ def bind(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def serve(app: ASGIApp, sock: socket.socket) -> None:
+def serve(app: ASGIApp, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
     """Answer on a listening socket until SIGTERM or SIGINT, then finish what is under way.
 
-    Only the main thread may call this.
+    With `tls`, all of it over TLS. Only the main thread may call this.
     """
     config = uvicorn.Config(
         app,
@@ -47,6 +48,7 @@ def serve(app: ASGIApp, sock: socket.socket) -> None:
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        ssl_context_factory=None if tls is None else lambda *_: tls,
     )
     server = uvicorn.Server(config)
     # For a signal before uvicorn listens for them, and for the one that it raises again once it is done.
