@@ -11,14 +11,9 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from pinterest_pipeline import key_commands
 from pinterest_pipeline.config import explained, load_settings
-from pinterest_pipeline.errors import (
-    BadInput,
-    Disagreement,
-    DiskFull,
-    PipelineError,
-    is_disk_full,
-)
+from pinterest_pipeline.errors import BadInput, Disagreement, DiskFull, PipelineError, is_disk_full
 from pinterest_pipeline.records.names import BRANCHES, Branch
 from pinterest_pipeline.terminal import configure_log, err, out, show_error
 
@@ -35,6 +30,8 @@ app = typer.Typer(
 WHOLE = "The whole pipeline"
 ROOMS = "One room each, in the order of the flow"
 LOOK = "Look and prove"
+
+app.add_typer(key_commands.app, name="keys", rich_help_panel=ROOMS)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 PostsFile = Annotated[
@@ -180,7 +177,7 @@ def doctor() -> None:
 def settings() -> None:
     """List every setting, its default and what it is for."""
     for variable, default, meaning in explained():
-        out.print(f"[bold]{variable}[/] [dim](default {default})[/]\n    {meaning}", soft_wrap=True)
+        out.print(f"[bold]{variable}[/] [dim](default {default or 'none'})[/]\n    {meaning}", soft_wrap=True)
 
 
 @app.command(rich_help_panel=ROOMS)
@@ -237,8 +234,10 @@ def gateway(
     import signal
     import socket
 
+    from pinterest_pipeline.gateway.access import guards
     from pinterest_pipeline.gateway.app import create_app
     from pinterest_pipeline.gateway.server import bind, serve
+    from pinterest_pipeline.gateway.tls import server_context
     from pinterest_pipeline.local import watch_parent
     from pinterest_pipeline.pipeline import Workspace, prepare
 
@@ -246,7 +245,8 @@ def gateway(
     listener = (
         socket.socket(fileno=fd) if fd is not None else bind(settings.gateway.host, settings.gateway.port)
     )
-    workspace = Workspace(settings)
+    checks = guards(settings.gateway, listener.getsockname()[0], settings.data)
+    tls, workspace = server_context(settings.gateway), Workspace(settings)
     topics, streams = workspace.topics_log(), workspace.streams_log()
     prepare(settings, "batch", topics)
     prepare(settings, "stream", streams)
@@ -254,7 +254,7 @@ def gateway(
         watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
     err.print(f"listening on {settings.gateway.host}:{listener.getsockname()[1]}")
     try:
-        serve(create_app(settings.gateway, topics, streams, settings.log.shards), listener)
+        serve(create_app(settings.gateway, topics, streams, settings.log.shards, checks), listener, tls)
     finally:
         topics.close()
         streams.close()

@@ -41,7 +41,7 @@ class GatewaySettings(_Group):
     max_records: int = Field(10_000, ge=1, description="Most records taken in one request.")
     access: Literal["auto", "open", "keys"] = Field(
         "auto",
-        description="Who may call: open (anyone), keys (who has an API key), auto (open on loopback, else keys).",
+        description="Who may call: open (anyone), keys (who has a key), auto (open on loopback, else keys).",
     )
     tls_certificate: Path | None = Field(
         None, description="PEM file with the certificate and its chain; with it the gateway speaks only TLS."

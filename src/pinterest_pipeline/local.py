@@ -16,12 +16,12 @@ import msgspec
 import structlog
 
 from pinterest_pipeline.config import Settings, child_environment
-from pinterest_pipeline.errors import BadInput, Fatal, SettingError
+from pinterest_pipeline.errors import BadInput, SettingError
 from pinterest_pipeline.gateway.server import bind
 
 ROOMS = ("gateway", "sink", "stream", "load")
 STATE_FILE = "up.json"
-_HOPELESS = {error.exit_code for error in (SettingError, BadInput)}
+_HOPELESS = {error.exit_code: error for error in (SettingError, BadInput)}
 _STOP_SECONDS = 30.0
 _LONGEST_PAUSE = 10.0
 _log = structlog.get_logger("up")
@@ -62,7 +62,8 @@ class Supervisor:
         host, port = self._socket.getsockname()[:2]
         options = {"gateway": ["--fd", str(self._socket.fileno())], "load": ["--every", "1"]}
         self._rooms = [_Room(name, [name, *options.get(name, [])]) for name in self._names]
-        self._url = f"http://{host}:{port}"
+        scheme = "http" if self._settings.gateway.tls_certificate is None else "https"
+        self._url = f"{scheme}://{host}:{port}"
         self.check()
         return self._url
 
@@ -133,7 +134,7 @@ class Supervisor:
             room.process.stdin.close()
         room.process = None
         if code in _HOPELESS:
-            raise Fatal(f"{room.name} cannot run: {self._last_words(room.name)}")
+            raise _HOPELESS[code](f"{room.name} cannot run: {self._last_words(room.name)}")
         lived = time.monotonic() - room.started
         room.failures = 0 if lived > _LONGEST_PAUSE else room.failures + 1
         pause = 0.0 if room.failures <= 1 else min(0.2 * 2**room.failures, _LONGEST_PAUSE)

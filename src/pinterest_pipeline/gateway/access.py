@@ -19,12 +19,14 @@ from pinterest_pipeline.errors import SettingError
 from pinterest_pipeline.gateway.audit import AuditLog
 from pinterest_pipeline.gateway.error_codes import NOT_ALLOWED, UNAUTHENTICATED, UNKNOWN_KEY, Fault, Kind
 from pinterest_pipeline.gateway.exchange import Guard
-from pinterest_pipeline.gateway.keys import Keyring, KeyFile
+from pinterest_pipeline.gateway.keys import KeyFile, Keyring
 from pinterest_pipeline.gateway.operations import Noun, Operation, Verb
 from pinterest_pipeline.gateway.plans import Usage
 from pinterest_pipeline.gateway.scopes import Grant
 
+_FOLDER: Final = "gateway"
 _CHALLENGE: Final = (("www-authenticate", 'Bearer realm="pinpipe"'),)
+_KEY_HEADERS: Final = (b"x-api-key", b"authorization")
 _HOW: Final = "send it as the header x-api-key, or as Authorization: Bearer"
 
 
@@ -45,22 +47,28 @@ def refused(verb: Verb, noun: Noun, name: str | None) -> Fault:
     return Fault(NOT_ALLOWED, f"the key has no scope to {verb} {of}")
 
 
-def guards(settings: GatewaySettings, address: str, folder: Path, audit: Path) -> tuple[Guard, ...]:
+def key_file(data: Path) -> KeyFile:
+    """The keys of a working folder."""
+    return KeyFile(data / _FOLDER / "keys.sqlite")
+
+
+def guards(settings: GatewaySettings, address: str, data: Path) -> tuple[Guard, ...]:
     """The guards of a gateway that listens on this address; none when it is open.
 
-    `folder` holds the keys and what is used of their plans, `audit` is the file of refused calls. Raises
-    SettingError when it would listen to a network though there is no key.
+    `data` is the working folder: keys and what is used of their plans are in `gateway`, refused calls in
+    `logs/audit.log`. Raises SettingError when it would listen to a network though there is no key.
     """
     if not _needs_keys(settings, address):
         return ()
-    file = KeyFile(folder / "keys.sqlite")
-    if not _is_loopback(address) and not any(not key.ended(time.time()) for key in file.keys()):
+    file = key_file(data)
+    if not _is_loopback(address) and not any(not key.ended(time.time()) for key in file.read()):
         raise SettingError(
             f"the gateway would listen on {address}, which is not this machine alone, and there is no key",
             "make one: pinpipe keys create --name … --scope …; or say that anyone may send and read:"
             " PINPIPE_GATEWAY__ACCESS=open",
         )
-    return (Gate(Keyring(file), Usage(folder / "usage"), AuditLog(audit)),)
+    usage, audit = Usage(data / _FOLDER / "usage"), AuditLog(data / "logs" / "audit.log")
+    return (Gate(Keyring(file), usage, audit),)
 
 
 def _needs_keys(settings: GatewaySettings, address: str) -> bool:
@@ -121,23 +129,21 @@ class Gate:
 
 def _key_text(headers: Iterable[tuple[bytes, bytes]]) -> bytes | Fault:
     """The one key that the headers hold."""
-    keys, authorizations = [], []
-    for name, value in headers:
-        if name == b"x-api-key":
-            keys.append(value)
-        elif name == b"authorization":
-            authorizations.append(value)
-    if len(keys) > 1 or len(authorizations) > 1:
-        return _unauthenticated(UNAUTHENTICATED, f"more than one API key was sent; {_HOW}")
-    for authorization in authorizations:
-        scheme, _, token = authorization.partition(b" ")
-        if scheme.lower() == b"bearer":
-            keys.append(token.strip())
-    if not keys:
-        return _unauthenticated(UNAUTHENTICATED, f"no API key was sent; {_HOW}")
-    if keys[0] != keys[-1]:
+    found = [header for header in headers if header[0] in _KEY_HEADERS]
+    if len({name for name, _ in found}) < len(found):
+        return _unauthenticated(UNAUTHENTICATED, f"a header with a key was sent twice; {_HOW}")
+    keys = {text for name, value in found if (text := _shown(name, value))}
+    if len(keys) > 1:
         return _unauthenticated(UNAUTHENTICATED, f"two different API keys were sent; {_HOW}")
-    return keys[0]
+    return keys.pop() if keys else _unauthenticated(UNAUTHENTICATED, f"no API key was sent; {_HOW}")
+
+
+def _shown(name: bytes, value: bytes) -> bytes:
+    """The key that a header holds; none in an Authorization of another scheme."""
+    if name == b"x-api-key":
+        return value
+    scheme, _, token = value.partition(b" ")
+    return token.strip() if scheme.lower() == b"bearer" else b""
 
 
 def _unauthenticated(kind: Kind, message: str) -> Fault:

@@ -65,7 +65,7 @@ def create_app(
 
 
 def _cors(settings: GatewaySettings) -> list[Middleware]:
-    """Lets pages of the named origins call; a preflight needs no key. Cookies never come: a key is a header."""
+    """Lets pages of the named origins call, without cookies; a preflight needs no key."""
     origins = settings.cors_origins.split()
     if not origins:
         return []

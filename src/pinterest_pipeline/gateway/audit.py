@@ -65,7 +65,7 @@ class AuditLog:
             finally:
                 os.close(file)
         except OSError as error:
-            _logger.error("the audit log %s cannot be written: %s", self._path, error.strerror)
+            _logger.warning("the audit log %s cannot be written: %s", self._path, error.strerror)
 
     def _put_aside(self, file: int) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -69,9 +69,7 @@ class KeyFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def create(
-        self, name: str, scopes: Sequence[str], plan: Plan, expires_ms: int | None
-    ) -> tuple[str, Key]:
+    def create(self, name: str, scopes: Sequence[str], plan: Plan, expires_ms: int | None) -> tuple[str, Key]:
         """Make a key; its text is given here and never again. Raises SettingError for a wrong scope."""
         Grant(scopes)
         id_ = secrets.token_hex(6)
@@ -89,7 +87,7 @@ class KeyFile:
             found = connection.execute("SELECT * FROM keys WHERE slot = ?", (cursor.lastrowid,)).fetchone()
         return text, _key(found)
 
-    def keys(self) -> list[Key]:
+    def read(self) -> list[Key]:
         """All keys, also those that are not good any more, in the order of their making."""
         if not self.path.exists():
             return []

@@ -11,6 +11,7 @@ import os
 import re
 import struct
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, cast, get_args
 
@@ -23,6 +24,7 @@ Period = Literal["day", "week", "month"]
 
 _QUOTA: Final = re.compile(r"([1-9][0-9]{0,14})/(day|week|month)")
 _STATE: Final = struct.Struct("<dqq")
+_DAY_SECONDS: Final = 86_400
 _HAIR: Final = 1e-6  # seconds; what sums of floating point numbers may be off
 
 
@@ -67,7 +69,7 @@ class Used(NamedTuple):
 
 def spend(plan: Plan, used: Used, now: float) -> Used | Fault:
     """Take one request out of a plan, or say when to come again; a refused request takes nothing."""
-    number, ends = _period(plan.period, now)
+    number, ends = _period(plan.period, int(now // _DAY_SECONDS))
     if used.period < number:  # a clock that is set back begins no period anew
         used = used._replace(period=number, requests=0)
     if plan.quota is not None and used.requests >= plan.quota:
@@ -87,10 +89,10 @@ def _come_again(seconds: float) -> tuple[tuple[str, str], ...]:
     return (("retry-after", str(max(1, math.ceil(seconds)))),)
 
 
-def _period(period: Period, now: float) -> tuple[int, float]:
-    """The number of the period that a time is in, and its end in seconds since 1970."""
-    moment = datetime.fromtimestamp(now, UTC)
-    today = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+@lru_cache(maxsize=8)
+def _period(period: Period, day: int) -> tuple[int, float]:
+    """The number of the period that a day since 1970 is in, and its end in seconds since 1970."""
+    today = datetime.fromtimestamp(day * _DAY_SECONDS, UTC)
     if period == "day":
         end = today + timedelta(days=1)
     elif period == "week":

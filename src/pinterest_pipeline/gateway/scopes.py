@@ -1,4 +1,4 @@
-"""What a key may do (pure): scopes such as `write:topic:124df56aef51.*`, one verb on the nouns of a pattern."""
+"""What a key may do (pure): scopes such as `write:topic:124df56aef51.*`, a verb on the nouns of a pattern."""
 
 import fnmatch
 import re

@@ -1,4 +1,4 @@
-"""What the gateway shows of itself over TLS; every file is checked, by its setting's name, before it listens."""
+"""TLS of the gateway; every file is checked, by its setting's name, before the gateway answers."""
 
 import ssl
 from pathlib import Path
