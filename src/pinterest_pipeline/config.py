@@ -6,11 +6,12 @@ addresses of the HTTP API come from `db_creds.yaml`, as in the original project.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -225,6 +226,13 @@ class Credentials(_Group):
     API_CA: Path | None = Field(
         None, description="PEM file with the CA of the API's certificate, if it is one of your own."
     )
+
+    @field_validator("API_KEY")
+    @classmethod
+    def _is_one_word(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,1024}", key.get_secret_value()):
+            raise ValueError("a key is one word of ASCII characters")
+        return key
 
     REQUIRED: ClassVar[tuple[str, ...]] = ("HOST", "USER", "PASSWORD", "DATABASE")
 
