@@ -62,9 +62,10 @@ class Courier:
         parcel = _Parcel(len(rows))
         started = asyncio.get_running_loop().time()
         while True:
-            again = parcel.read(
-                *await self._try(table, [rows[place] for place in parcel.waiting], parcel.key)
+            answer, key_is_kept = await self._try(
+                table, [rows[place] for place in parcel.waiting], parcel.key
             )
+            again = parcel.read(answer, key_is_kept)
             if not again or not await self._pause(parcel, started):
                 return parcel.delivered()
             parcel.send_again(again)
