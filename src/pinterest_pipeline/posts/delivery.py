@@ -62,9 +62,8 @@ class Courier:
         parcel = _Parcel(len(rows))
         started = asyncio.get_running_loop().time()
         while True:
-            answer, key_is_kept = await self._try(
-                table, [rows[place] for place in parcel.waiting], parcel.key
-            )
+            waiting = [rows[place] for place in parcel.waiting]
+            answer, key_is_kept = await self._try(table, waiting, parcel.key)
             again = parcel.read(answer, key_is_kept)
             if not again or not await self._pause(parcel, started):
                 return parcel.delivered()

@@ -226,7 +226,7 @@ class _Run:
     def _refused(self, table: Table, reason: str) -> Refused:
         return Refused(
             f"the API at {self._settings.url} takes nothing for '{self._target.name(table)}': {reason}",
-            "check the address with its stage, the key, the pipeline's id, and that the topic or stream exists",
+            "check the address with its stage, the key, the pipeline's id; does the topic or stream exist?",
         )
 
 
