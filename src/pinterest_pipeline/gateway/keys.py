@@ -168,14 +168,15 @@ class Keyring:
     def find(self, text: bytes) -> tuple[Key, Grant] | None:
         """The key of this text with what it allows, also one that has ended; None when it is none of ours.
 
-        How long it takes says nothing of the digest, nor whether there is a key of that id.
+        How long it takes says nothing of the digest; the same is computed for an id that is not known.
         """
+        form = _FORM.fullmatch(text)
+        id_ = form[1] if form else b""
         now = time.monotonic()
-        if now >= self._fresh_until:
+        if now >= self._fresh_until or (id_ and id_ not in self._known):  # a new key is good at once
             self._refresh()
             self._fresh_until = now + _FRESH_SECONDS
-        form = _FORM.fullmatch(text)
-        found = self._known.get(form[1]) if form else None
+        found = self._known.get(id_)
         same = hmac.compare_digest(
             hashlib.sha256(text).digest(), _NO_DIGEST if found is None else found[0].digest
         )
