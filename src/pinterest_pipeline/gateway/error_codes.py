@@ -80,6 +80,14 @@ KEY_IN_FLIGHT: Final = Kind(
     409, 40910, "ResourceInUseException", "the first request of this Idempotency-Key is not over"
 )
 
+BAD_REQUEST: Final = Kind(400, 400, "ValidationException", "the request is not valid HTTP/1.1")
+TIMEOUT: Final = Kind(408, 408, "RequestExpired", "the request did not come in in time")
+URL_TOO_LONG: Final = Kind(414, 414, "ValidationException", "the address of the request is too long")
+HEAD_TOO_LARGE: Final = Kind(431, 431, "ValidationException", "the head of the request is too large")
+OVERLOADED: Final = Kind(
+    503, 50303, "ServiceUnavailable", "the gateway has too much under way; nothing of the request was done"
+)
+
 KINDS: Final[dict[str, Kind]] = {
     name: kind for name, kind in globals().copy().items() if isinstance(kind, Kind)
 }
@@ -94,8 +102,11 @@ REFUSED: Final[dict[RefusalCode, Kind]] = {
     "not_acknowledged": NOT_ACKNOWLEDGED,
 }
 
-EVERYWHERE: Final = (INTERNAL, UNAVAILABLE)
+EVERYWHERE: Final = (INTERNAL, UNAVAILABLE, OVERLOADED)
 """What any operation may answer."""
+
+RETRIABLE: Final = (UNAVAILABLE, OVERLOADED)
+"""Answered with a Retry-After."""
 
 RETRY_AFTER_SECONDS: Final = 1
 
