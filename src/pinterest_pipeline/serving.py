@@ -4,15 +4,13 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Final, NamedTuple
+from typing import Final
 
 from pinterest_pipeline.config import Settings
-from pinterest_pipeline.gateway.access import guards
+from pinterest_pipeline.gateway.access import check, guards
 from pinterest_pipeline.gateway.access_log import AccessLog
 from pinterest_pipeline.gateway.app import create_app
-from pinterest_pipeline.gateway.exchange import Guard
 from pinterest_pipeline.gateway.figures import Figures, shared_memory
 from pinterest_pipeline.gateway.server import bind, serve
 from pinterest_pipeline.gateway.tls import server_context
@@ -35,9 +33,8 @@ def run_gateway(
     listener = (
         socket.socket(fileno=fd) if fd is not None else bind(settings.gateway.host, settings.gateway.port)
     )
-    door = _Door(
-        guards(settings.gateway, listener.getsockname()[0], settings.data), server_context(settings.gateway)
-    )
+    check(settings.gateway, listener.getsockname()[0], settings.data)
+    tls = server_context(settings.gateway)
     err.print(f"listening on {settings.gateway.host}:{listener.getsockname()[1]}")
     count = settings.gateway.workers if workers is None else workers
     memory, number = shared_memory(count), 0
@@ -48,17 +45,12 @@ def run_gateway(
         number = place
     elif exit_with_parent:
         watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    _answer(settings, listener, door, Figures(memory, number))
+    _answer(settings, listener, tls, Figures(memory, number))
 
 
-class _Door(NamedTuple):
-    """Who may come in, and how."""
-
-    guards: Sequence[Guard]
-    tls: ssl.SSLContext | None
-
-
-def _answer(settings: Settings, listener: socket.socket, door: _Door, figures: Figures) -> None:
+def _answer(
+    settings: Settings, listener: socket.socket, tls: ssl.SSLContext | None, figures: Figures
+) -> None:
     workspace = Workspace(settings)
     with ExitStack() as stack:
         topics, streams = workspace.topics_log(), workspace.streams_log()
@@ -75,9 +67,9 @@ def _answer(settings: Settings, listener: socket.socket, door: _Door, figures: F
             topics,
             streams,
             settings.log.shards,
-            guards=door.guards,
+            guards=guards(settings.gateway, listener.getsockname()[0], settings.data, figures.refused),
             observers=() if log is None else (log.note,),
             figures=figures,
         )
         on_refusal = {} if log is None else {"on_refusal": log.refused}
-        serve(app, listener, settings.gateway, figures, tls=door.tls, **on_refusal)
+        serve(app, listener, settings.gateway, figures, tls=tls, **on_refusal)

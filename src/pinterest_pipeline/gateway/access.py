@@ -7,7 +7,7 @@ text of the path.
 
 import ipaddress
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -52,23 +52,30 @@ def key_file(data: Path) -> KeyFile:
     return KeyFile(data / _FOLDER / "keys.sqlite")
 
 
-def guards(settings: GatewaySettings, address: str, data: Path) -> tuple[Guard, ...]:
-    """The guards of a gateway that listens on this address; none when it is open.
-
-    `data` is the working folder: keys and what is used of their plans are in `gateway`, refused calls in
-    `logs/audit.log`. Raises SettingError when it would listen to a network though there is no key.
-    """
-    if not _needs_keys(settings, address):
-        return ()
-    file = key_file(data)
-    if not _is_loopback(address) and not any(not key.ended(time.time()) for key in file.read()):
+def check(settings: GatewaySettings, address: str, data: Path) -> None:
+    """Raises SettingError when a gateway on this address would ask a network for keys that nobody has."""
+    if not _needs_keys(settings, address) or _is_loopback(address):
+        return
+    if all(key.ended(time.time()) for key in key_file(data).read()):
         raise SettingError(
             f"the gateway would listen on {address}, which is not this machine alone, and there is no key",
             "make one: pinpipe keys create --name … --scope …; or say that anyone may send and read:"
             " PINPIPE_GATEWAY__ACCESS=open",
         )
+
+
+def guards(
+    settings: GatewaySettings, address: str, data: Path, on_refusal: Callable[[Fault], None]
+) -> tuple[Guard, ...]:
+    """The guards of a gateway that listens on this address; none when it is open.
+
+    `data` is the working folder: keys and what is used of their plans are in `gateway`, refused calls in
+    `logs/audit.log`. `on_refusal` is told of each refused call.
+    """
+    if not _needs_keys(settings, address):
+        return ()
     usage, audit = Usage(data / _FOLDER / "usage"), AuditLog(data / "logs" / "audit.log")
-    return (Gate(Keyring(file), usage, audit),)
+    return (Gate(Keyring(key_file(data)), usage, audit, on_refusal),)
 
 
 def _needs_keys(settings: GatewaySettings, address: str) -> bool:
@@ -84,10 +91,13 @@ def _is_loopback(address: str) -> bool:
 class Gate:
     """A guard that asks for a key; it leaves `caller` and `grant` in the scope of the request."""
 
-    def __init__(self, keyring: Keyring, usage: Usage, audit: AuditLog) -> None:
+    def __init__(
+        self, keyring: Keyring, usage: Usage, audit: AuditLog, on_refusal: Callable[[Fault], None]
+    ) -> None:
         self._keyring = keyring
         self._usage = usage
         self._audit = audit
+        self._on_refusal = on_refusal
 
     def __call__(self, request: Request, operation: Operation) -> Fault | None:
         if operation.access is None:
@@ -100,6 +110,7 @@ class Gate:
         if fault is None:
             fault = self._usage.take(scope["slot"], scope["plan"], time.time())
         if fault is not None:
+            self._on_refusal(fault)
             self._note(scope, operation, name, fault)
         return fault
 

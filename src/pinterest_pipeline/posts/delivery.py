@@ -78,7 +78,9 @@ class Courier:
                 request.method, request.path, headers=headers, content=request.content
             )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            return Refusal(f"no connection: {_words(error)}", retry=True), False
+            distrusted = "CERTIFICATE_VERIFY_FAILED" in str(error)  # httpx has no type of its own for it
+            reason = f"no connection: {_words(error)}"
+            return Refusal(reason, retry=not distrusted, hopeless=distrusted), False
         except httpx.RequestError as error:
             return Refusal(f"no answer: {_words(error)}", retry=True, doubtful=True), False
         answer = self._target.answer(response.status_code, response.headers, response.content, len(rows))

@@ -14,6 +14,7 @@ from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.gateway import access
 from pinterest_pipeline.gateway.app import create_app
 from pinterest_pipeline.gateway.exchange import Endpoint, Exchange
+from pinterest_pipeline.gateway.figures import Figures
 from pinterest_pipeline.gateway.operations import Operation
 from pinterest_pipeline.gateway.plans import Plan
 from pinterest_pipeline.gateway.routes import Router
@@ -36,8 +37,11 @@ def guarded(
     tmp_path: Path, topics: SqliteEventLog, streams: SqliteEventLog, exchanges: list[Exchange]
 ) -> Client:
     settings = GatewaySettings(access="keys", max_body_bytes=20_000)
-    checks = access.guards(settings, "127.0.0.1", tmp_path)
-    return Client(create_app(settings, topics, streams, guards=checks, observers=[exchanges.append]))
+    figures = Figures()
+    checks = access.guards(settings, "127.0.0.1", tmp_path, figures.refused)
+    observers = [exchanges.append]
+    app = create_app(settings, topics, streams, guards=checks, observers=observers, figures=figures)
+    return Client(app)
 
 
 @pytest.fixture
@@ -279,24 +283,39 @@ def test_a_refused_call_leaves_a_line(
     assert key.split("_")[2] not in json.dumps(audit())
 
 
+def test_refused_calls_are_counted_by_their_reason(guarded: Client, make: Callable[..., str]) -> None:
+    reader = bearer(make("read:service", plan=Plan(quota=2)))
+    guarded.get("/topics", reader)
+    guarded.get("/topics")
+    guarded.get("/metrics", bearer("pinpipe_0"))
+    text = guarded.get("/metrics", reader).text
+    for reason in ("not_allowed", "unauthenticated", "unknown_key"):
+        assert f'pinpipe_gateway_refusals_total{{reason="{reason}"}} 1.0\n' in text
+
+
+def guard_count(mode: str, address: str, folder: Path) -> int:
+    settings = GatewaySettings.model_validate({"access": mode})
+    access.check(settings, address, folder)
+    return len(access.guards(settings, address, folder, Figures().refused))
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1"])
 def test_on_loopback_the_gateway_is_open_unless_told(tmp_path: Path, address: str) -> None:
-    assert access.guards(GatewaySettings(), address, tmp_path) == ()
-    assert len(access.guards(GatewaySettings(access="keys"), address, tmp_path)) == 1
+    assert [guard_count(mode, address, tmp_path) for mode in ("auto", "open", "keys")] == [0, 0, 1]
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1", "fe80::1%eth0"])
 def test_off_loopback_it_needs_a_key_or_a_word(
     tmp_path: Path, make: Callable[..., str], address: str
 ) -> None:
-    assert access.guards(GatewaySettings(access="open"), address, tmp_path) == ()
+    assert guard_count("open", address, tmp_path) == 0
     make(*ALL, expires_ms=1)
     for mode in ("auto", "keys"):
         with pytest.raises(SettingError, match=r"there is no key.*PINPIPE_GATEWAY__ACCESS=open") as caught:
-            access.guards(GatewaySettings.model_validate({"access": mode}), address, tmp_path)
+            guard_count(mode, address, tmp_path)
         assert caught.value.exit_code == 2
     make(*ALL)
-    assert len(access.guards(GatewaySettings(), address, tmp_path)) == 1
+    assert [guard_count(mode, address, tmp_path) for mode in ("auto", "open", "keys")] == [1, 0, 1]
 
 
 def test_an_open_gateway_takes_any_key_and_shows_all(client: Client) -> None:
@@ -309,7 +328,7 @@ PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-He
 
 def with_origins(topics: SqliteEventLog, streams: SqliteEventLog, tmp_path: Path, origins: str) -> Client:
     settings = GatewaySettings(access="keys", cors_origins=origins)
-    checks = access.guards(settings, "127.0.0.1", tmp_path)
+    checks = access.guards(settings, "127.0.0.1", tmp_path, Figures().refused)
     return Client(create_app(settings, topics, streams, guards=checks))
 
 
