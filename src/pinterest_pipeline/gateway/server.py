@@ -93,6 +93,7 @@ def serve(
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         ssl_context_factory=None if tls is None else lambda *_: tls,
     )
