@@ -11,14 +11,9 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from pinterest_pipeline import key_commands
 from pinterest_pipeline.config import explained, load_settings
-from pinterest_pipeline.errors import (
-    BadInput,
-    Disagreement,
-    DiskFull,
-    PipelineError,
-    is_disk_full,
-)
+from pinterest_pipeline.errors import BadInput, Disagreement, DiskFull, PipelineError, is_disk_full
 from pinterest_pipeline.records.names import BRANCHES, Branch
 from pinterest_pipeline.terminal import configure_log, err, out, show_error
 
@@ -35,6 +30,8 @@ app = typer.Typer(
 WHOLE = "The whole pipeline"
 ROOMS = "One room each, in the order of the flow"
 LOOK = "Look and prove"
+
+app.add_typer(key_commands.app, name="keys", rich_help_panel=ROOMS)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 PostsFile = Annotated[
@@ -193,7 +190,7 @@ def doctor() -> None:
 def settings() -> None:
     """List every setting, its default and what it is for."""
     for variable, default, meaning in explained():
-        out.print(f"[bold]{variable}[/] [dim](default {default})[/]\n    {meaning}", soft_wrap=True)
+        out.print(f"[bold]{variable}[/] [dim](default {default or 'none'})[/]\n    {meaning}", soft_wrap=True)
 
 
 @app.command(rich_help_panel=ROOMS)

@@ -7,6 +7,7 @@ addresses of the HTTP API come from `db_creds.yaml`, as in the original project.
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
@@ -53,6 +54,22 @@ class GatewaySettings(_Group):
     )
     max_body_bytes: int = Field(10 * 2**20, ge=1024, description="Largest request body taken, in bytes.")
     max_records: int = Field(10_000, ge=1, description="Most records taken in one request.")
+    access: Literal["auto", "open", "keys"] = Field(
+        "auto",
+        description="Who may call: open (anyone), keys (who has a key), auto (open on loopback, else keys).",
+    )
+    tls_certificate: Path | None = Field(
+        None, description="PEM file with the certificate and its chain; with it the gateway speaks only TLS."
+    )
+    tls_key: Path | None = Field(None, description="PEM file with the certificate's private key.")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file with the CA whose certificate every client must show."
+    )
+    cors_origins: str = Field(
+        "",
+        pattern=r"^(\*|(https?://[^\s/*]+\s*)*)$",
+        description="Origins whose pages may call from a browser, with blanks between; * for any.",
+    )
     max_bytes_in_flight: int = Field(
         256 * 2**20, ge=1024, description="Most bytes of bodies held at once; what is over it gets a 503."
     )
@@ -320,7 +337,8 @@ def explained(group: type[BaseModel] = Settings, prefix: str = PREFIX) -> list[t
         if isinstance(field.default, BaseModel):
             rows += explained(type(field.default), variable + "__")
         else:
-            rows.append((variable, str(field.default), field.description or ""))
+            default = "" if field.default is None else str(field.default)
+            rows.append((variable, default, field.description or ""))
     return rows
 
 
@@ -373,6 +391,17 @@ class Credentials(_Group):
         pattern=r"^https?://",
         description="Address of the Kinesis half of the API, with its stage.",
     )
+    API_KEY: SecretStr | None = Field(None, description="API key that is shown to both; never printed.")
+    API_CA: Path | None = Field(
+        None, description="PEM file with the CA of the API's certificate, if it is one of your own."
+    )
+
+    @field_validator("API_KEY")
+    @classmethod
+    def _is_one_word(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,1024}", key.get_secret_value()):
+            raise ValueError("a key is one word of ASCII characters")
+        return key
 
     REQUIRED: ClassVar[tuple[str, ...]] = ("HOST", "USER", "PASSWORD", "DATABASE")
 

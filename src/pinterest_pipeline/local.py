@@ -19,14 +19,14 @@ from pydantic import BaseModel
 from pinterest_pipeline.broker.distribution import Say, jars
 from pinterest_pipeline.broker.node import node_is_ready
 from pinterest_pipeline.config import OWN_S3, Settings, child_environment
-from pinterest_pipeline.errors import BadInput, Fatal, PortInUse, SettingError, Unavailable
+from pinterest_pipeline.errors import BadInput, PortInUse, SettingError, Unavailable
 from pinterest_pipeline.gateway.server import bind
 from pinterest_pipeline.pipeline import Workspace
 from pinterest_pipeline.s3server.server import is_ready
 
 ROOMS = ("gateway", "sink", "stream", "load")
 STATE_FILE = "up.json"
-_HOPELESS = {error.exit_code for error in (SettingError, BadInput)}
+_HOPELESS = {error.exit_code: error for error in (SettingError, BadInput)}
 _STOP_SECONDS = 30.0
 _SERVERS_SECONDS = 120.0
 _LONGEST_PAUSE = 10.0
@@ -85,7 +85,8 @@ class Supervisor:
         self._wait_for_orphans()
         self._socket = bind(self._settings.gateway.host, self._settings.gateway.port)
         host, port = self._socket.getsockname()[:2]
-        self._url = f"http://{host}:{port}"
+        scheme = "http" if self._settings.gateway.tls_certificate is None else "https"
+        self._url = f"{scheme}://{host}:{port}"
         self._start_servers()
         options = {"gateway": ["--fd", str(self._socket.fileno())], "load": ["--every", "1"]}
         self._rooms = [_Room(name, [name, *options.get(name, [])]) for name in self._names]
@@ -162,8 +163,9 @@ class Supervisor:
         if room.process.stdin:
             room.process.stdin.close()
         room.process = None
-        if code in _HOPELESS or (room in self._servers and code == PortInUse.exit_code):
-            raise Fatal(f"{room.name} cannot run: {self._last_words(room.name)}")
+        hopeless = _HOPELESS.get(code, PortInUse if room in self._servers else None)
+        if hopeless is not None and code == hopeless.exit_code:
+            raise hopeless(f"{room.name} cannot run: {self._last_words(room.name)}")
         lived = time.monotonic() - room.started
         room.failures = 0 if lived > _LONGEST_PAUSE else room.failures + 1
         pause = 0.0 if room.failures <= 1 else min(0.2 * 2**room.failures, _LONGEST_PAUSE)
