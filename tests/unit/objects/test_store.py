@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from obstore.exceptions import UnauthenticatedError
 from obstore.store import MemoryStore
 
 from pinterest_pipeline.config import ObjectSettings
