@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from pinterest_pipeline.config import OWN_S3, Settings, explained, load_settings
+from pinterest_pipeline.config import explained, load_settings
 from pinterest_pipeline.errors import (
     BadInput,
     Disagreement,
@@ -41,10 +41,13 @@ PostsFile = Annotated[
     Path | None,
     typer.Option("--posts", help="A file of posts (JSON lines, may be .gz) instead of generated ones."),
 ]
-ExitWithParent = Annotated[bool, typer.Option("--exit-with-parent", hidden=True)]
-OwnS3 = Annotated[
-    bool, typer.Option("--s3", help="Keep the objects in an S3 server of one's own (SeaweedFS).")
+OnKafka = Annotated[
+    bool, typer.Option("--kafka", help="Keep the topics in a Kafka node that is started for it.")
 ]
+OnS3 = Annotated[
+    bool, typer.Option("--s3", help="Keep the objects in an S3 server (SeaweedFS) that is started for it.")
+]
+ExitWithParent = Annotated[bool, typer.Option("--exit-with-parent", hidden=True)]
 BranchOption = Annotated[str, typer.Option("--branch", help="batch or stream.", metavar="BRANCH")]
 
 
@@ -88,12 +91,6 @@ def _print_json(value: Any) -> None:
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
 
 
-def _whole_settings(*, s3: bool) -> Settings:
-    settings = load_settings()
-    own = settings.objects.model_copy(update={"url": OWN_S3})
-    return settings.model_copy(update={"objects": own}) if s3 else settings
-
-
 @app.command(rich_help_panel=WHOLE)
 def demo(
     posts: PostsFile = None,
@@ -101,7 +98,8 @@ def demo(
         int | None,
         typer.Option(min=1, help="Posts to send down each branch; 1,000 generated ones, or all of a file."),
     ] = None,
-    s3: OwnS3 = False,
+    on_kafka: OnKafka = False,
+    on_s3: OnS3 = False,
     as_json: AsJson = False,
 ) -> None:
     """Run everything once: fill, send, land, clean, answer, prove, stop.
@@ -109,11 +107,13 @@ def demo(
     Example: pinpipe demo --posts posts.jsonl.gz --count 88
     """
     from pinterest_pipeline import demo as demonstration
+    from pinterest_pipeline.local import chosen_settings
     from pinterest_pipeline.outcome import disagreements
     from pinterest_pipeline.terminal import steps
 
     with steps() as progress:
-        result = demonstration.run(_whole_settings(s3=s3), posts, count, progress)
+        chosen = chosen_settings(load_settings(), on_kafka=on_kafka, on_s3=on_s3)
+        result = demonstration.run(chosen, posts, count, progress)
     problems = result.outcome.problems + disagreements(result.outcome)
     if as_json:
         _print_json({"answers": result.outcome.answers, "account": result.outcome.account()})
@@ -127,15 +127,16 @@ def demo(
 
 
 @app.command(rich_help_panel=WHOLE)
-def up(s3: OwnS3 = False) -> None:
+def up(on_kafka: OnKafka = False, on_s3: OnS3 = False) -> None:
     """Start every room on this machine and keep it running until Ctrl-C.
 
     Example: pinpipe up, then in another terminal: pinpipe fill, pinpipe send batch --count 100
     """
-    from pinterest_pipeline.local import Supervisor, stop_event
+    from pinterest_pipeline.local import Supervisor, chosen_settings, fetch_servers, stop_event
     from pinterest_pipeline.pipeline import Workspace
 
-    settings = _whole_settings(s3=s3)
+    settings = chosen_settings(load_settings(), on_kafka=on_kafka, on_s3=on_s3)
+    fetch_servers(settings, err.print)
     stop = stop_event()
     with Workspace(settings).only_one("up"):
         supervisor = Supervisor(settings)
@@ -144,6 +145,8 @@ def up(s3: OwnS3 = False) -> None:
             out.print(
                 f"The gateway listens on {url}; logs are in {settings.data / 'logs'}; Ctrl-C stops all."
             )
+            if on_kafka:
+                out.print("Topics are in Kafka: give other commands PINPIPE_LOG__HOME=kafka.")
             supervisor.run(stop)
         finally:
             supervisor.stop()
@@ -268,6 +271,31 @@ def gateway(
     finally:
         topics.close()
         streams.close()
+
+
+@app.command(rich_help_panel=ROOMS)
+def kafka(exit_with_parent: ExitWithParent = False) -> None:
+    """Run one Apache Kafka node on this machine, until Ctrl-C; the rooms use it with PINPIPE_LOG__HOME=kafka.
+
+    Example: PINPIPE_KAFKA__PORT=9092 pinpipe kafka
+    """
+    from pinterest_pipeline.broker.distribution import jars
+    from pinterest_pipeline.local import stop_event
+    from pinterest_pipeline.pipeline import Workspace
+
+    settings = load_settings()
+    workspace = Workspace(settings)
+    with workspace.only_one("kafka"):
+        jars(settings.cache, err.print)
+        stop = stop_event(exit_with_parent=exit_with_parent)
+        node = workspace.kafka_node()
+        try:
+            node.start(err.print, stop)
+            err.print(f"Kafka answers on {node.address}; its data and log are in {node.folder}")
+            while not stop.wait(0.5):
+                node.check()
+        finally:
+            node.stop()
 
 
 @app.command(rich_help_panel=ROOMS)

@@ -14,9 +14,12 @@ from typing import IO, NamedTuple
 
 import msgspec
 import structlog
+from pydantic import BaseModel
 
+from pinterest_pipeline.broker.distribution import Say, jars
+from pinterest_pipeline.broker.node import node_is_ready
 from pinterest_pipeline.config import OWN_S3, Settings, child_environment
-from pinterest_pipeline.errors import BadInput, Fatal, SettingError, Unavailable
+from pinterest_pipeline.errors import BadInput, Fatal, PortInUse, SettingError, Unavailable
 from pinterest_pipeline.gateway.server import bind
 from pinterest_pipeline.pipeline import Workspace
 from pinterest_pipeline.s3server.server import is_ready
@@ -47,10 +50,14 @@ class Server(NamedTuple):
 
 
 def own_servers(settings: Settings) -> list[Server]:
-    """The servers that the settings ask for."""
-    if settings.objects.url != OWN_S3:
-        return []
-    return [Server("s3", lambda: is_ready(Workspace(settings).s3))]
+    """The servers that the settings ask for and that do not run yet."""
+    workspace = Workspace(settings)
+    asked = []
+    if settings.log.home == "kafka" and not settings.kafka.bootstrap_servers:
+        asked.append(Server("kafka", lambda: node_is_ready(workspace.kafka)))
+    if settings.objects.url == OWN_S3:
+        asked.append(Server("s3", lambda: is_ready(workspace.s3)))
+    return [server for server in asked if not server.is_ready()]
 
 
 @dataclass
@@ -155,7 +162,7 @@ class Supervisor:
         if room.process.stdin:
             room.process.stdin.close()
         room.process = None
-        if code in _HOPELESS:
+        if code in _HOPELESS or (room in self._servers and code == PortInUse.exit_code):
             raise Fatal(f"{room.name} cannot run: {self._last_words(room.name)}")
         lived = time.monotonic() - room.started
         room.failures = 0 if lived > _LONGEST_PAUSE else room.failures + 1
@@ -197,6 +204,23 @@ def _stop(parts: Sequence[_Room]) -> None:
             process.wait()
         if process.stdin:
             process.stdin.close()
+
+
+def chosen_settings(settings: Settings, *, on_kafka: bool, on_s3: bool) -> Settings:
+    """The same settings with servers of our own in place of the embedded log or the folder of objects."""
+    update: dict[str, BaseModel] = {}
+    if on_kafka:
+        update["log"] = settings.log.model_copy(update={"home": "kafka"})
+        update["kafka"] = settings.kafka.model_copy(update={"bootstrap_servers": ""})
+    if on_s3:
+        update["objects"] = settings.objects.model_copy(update={"url": OWN_S3})
+    return settings.model_copy(update=update)
+
+
+def fetch_servers(settings: Settings, say: Say) -> None:
+    """Fetch now what the servers of our own need, where somebody sees that it takes a while."""
+    if any(server.name == "kafka" for server in own_servers(settings)):
+        jars(settings.cache, say)
 
 
 def read_state(data: Path) -> State | None:
