@@ -64,7 +64,8 @@ def _measured(
             found[shape] = figures = _wrk(url, *shape, folder)
             connections, records = shape
             name = f"{kind}, {connections} connections, {records} a request"
-            line = f"{name:42} {figures.rate:>9,.0f} requests/s  p50 {figures.p50:7.2f} ms  p99 {figures.p99:7.2f} ms"
+            line = f"{name:42} {figures.rate:>9,.0f} requests/s"
+            line += f"  p50 {figures.p50:7.2f} ms  p99 {figures.p99:7.2f} ms"
             if shape in limits:
                 line += f"  {figures.rate / limits[shape].rate:6.1%} of no-op"
             if raw:
