@@ -93,7 +93,13 @@ def _security(settings: KafkaSettings) -> dict[str, Any]:
         "ssl.certificate.location": settings.ssl_certificate,
         "ssl.key.location": settings.ssl_key,
     }
-    properties |= {name: str(path) for name, path in files.items() if path is not None}
+    for name, path in files.items():
+        if path is not None:
+            if not path.is_file():
+                raise SettingError(
+                    f"there is no file {path}", "see PINPIPE_KAFKA__SSL_… in 'pinpipe settings'"
+                )
+            properties[name] = str(path)
     if settings.ssl_key_password is not None:
         properties["ssl.key.password"] = settings.ssl_key_password.get_secret_value()
     if not settings.security_protocol.startswith("SASL"):
