@@ -301,7 +301,10 @@ def load_settings(**overrides: Any) -> Settings:
             _problems(error), "see 'pinpipe settings' for all names and what they take"
         ) from None
     except ValueError as error:  # pinpipe.toml that is not TOML, or a group that is not JSON
-        raise SettingError(f"the settings cannot be read: {error}") from None
+        raise SettingError(
+            f"the settings cannot be read: {error}",
+            "PINPIPE_KAFKA__PROPERTIES and whole groups are JSON objects, pinpipe.toml is TOML",
+        ) from None
 
 
 def child_environment(settings: Settings) -> dict[str, str]:

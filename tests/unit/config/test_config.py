@@ -166,3 +166,32 @@ def test_a_limit_of_nothing_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv(f"PINPIPE_GATEWAY__{name}", "0")
     with pytest.raises(SettingError, match=f"PINPIPE_GATEWAY__{name}"):
         load_settings()
+
+
+KAFKA_SECRETS = {
+    "PINPIPE_KAFKA__SASL_PASSWORD": "hunter2hunter2",
+    "PINPIPE_KAFKA__SSL_KEY_PASSWORD": "hunter3hunter3",
+    "PINPIPE_KAFKA__PROPERTIES": '{"linger.ms": "5", "ssl.keystore.password": "hunter4hunter4"}',
+}
+
+
+def test_secrets_of_kafka_reach_children_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in KAFKA_SECRETS.items():
+        monkeypatch.setenv(variable, value)
+    settings = load_settings()
+    assert "hunter" not in f"{settings!r} {settings} {explained()}"
+    for variable, value in child_environment(settings).items():
+        monkeypatch.setenv(variable, value)
+    again = load_settings()
+    assert again == settings
+    assert again.kafka.properties["ssl.keystore.password"].get_secret_value() == "hunter4hunter4"
+
+
+@pytest.mark.parametrize("value", ['{"a": ["hunter2"]}', "hunter2", '{"hunter2"}'])
+def test_a_wrong_property_of_kafka_is_named_and_not_shown(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PINPIPE_KAFKA__PROPERTIES", value)
+    with pytest.raises(SettingError, match=r"(?i)properties") as raised:
+        load_settings()
+    assert "hunter2" not in str(raised.value)
