@@ -62,6 +62,14 @@ KEY_REUSED: Final = Kind(
 KEY_IN_FLIGHT: Final = Kind(
     409, 40910, "ResourceInUseException", "the first request of this Idempotency-Key is not over"
 )
+UNKNOWN_CLUSTER: Final = Kind(404, 404, "ResourceNotFoundException", "no such cluster or broker")
+UNKNOWN_GROUP: Final = Kind(
+    404, 40405, "ResourceNotFoundException", "no such group of consumers, or no such member of it"
+)
+INVALID_TOPIC: Final = Kind(400, 40002, "ValidationException", "the log cannot keep a topic of this kind")
+INVALID_BATCH: Final = Kind(
+    422, 42208, "ValidationException", "a batch is empty, too long, or has an id twice"
+)
 
 KINDS: Final[dict[str, Kind]] = {
     name: kind for name, kind in globals().copy().items() if isinstance(kind, Kind)
@@ -80,6 +88,12 @@ REFUSED: Final[dict[RefusalCode, Kind]] = {
 EVERYWHERE: Final = (INTERNAL, UNAVAILABLE)
 """What any operation may answer."""
 
+OF_BODY: Final = (MEDIA_TYPE, NOT_JSON, MISSING_VALUE, TOO_LARGE)
+"""What may be wrong with a body of JSON."""
+
+OF_KEY: Final = (MISSING_VALUE, KEY_REUSED, KEY_IN_FLIGHT)
+"""What may be wrong with an Idempotency-Key."""
+
 RETRY_AFTER_SECONDS: Final = 1
 
 
@@ -90,3 +104,8 @@ def kinesis_status(kind: Kind) -> int:
         if kind in (MISSING_VALUE, NOT_JSON, UNKNOWN_TOPIC, UNKNOWN_PARTITION, RECORD_TOO_LARGE)
         else kind.status
     )
+
+
+def kafka_v3_code(kind: Kind) -> int:
+    """REST v3 says of an unknown topic what a broker says of it; its other codes are those of v2."""
+    return 40403 if kind is UNKNOWN_TOPIC else kind.kafka

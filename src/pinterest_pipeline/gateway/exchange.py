@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
@@ -16,6 +17,7 @@ from pinterest_pipeline.errors import (
     PipelineError,
     Retryable,
     TopicExists,
+    UnknownGroup,
     UnknownTopic,
 )
 from pinterest_pipeline.eventlog.base import EventLog, Once, Receipt, Record, Refusal
@@ -30,12 +32,13 @@ from pinterest_pipeline.gateway.error_codes import (
     NOT_JSON,
     TOO_LARGE,
     UNAVAILABLE,
+    UNKNOWN_GROUP,
     UNKNOWN_TOPIC,
     Fault,
     Kind,
 )
 from pinterest_pipeline.gateway.operations import Api, Operation
-from pinterest_pipeline.gateway.responses import Answer
+from pinterest_pipeline.gateway.responses import Answer, Streamed
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -51,14 +54,33 @@ class Endpoint:
             answer = await self._operation.handler(Request(scope, receive))
         except Exception as error:  # whatever it is, the caller gets an answer, and the log says why
             answer = fault_of(error)
-        await respond(answered(self._operation.api, answer))(scope, receive, send)
+        if isinstance(answer, Streamed):
+            await _stream(answer, send)
+        else:
+            await respond(answered(self._operation.api, answer))(scope, receive, send)
+
+
+async def _stream(answer: Streamed, send: Send) -> None:
+    """Send the pieces as they come; unlike Starlette's streams, it leaves `receive` to who reads the body."""
+    response = Response(None, answer.status, dict(answer.headers), answer.media)
+    headers = [header for header in response.raw_headers if header[0] != b"content-length"]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    async for piece in answer.pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+_FAULTS: Final[dict[Api, Callable[[Fault], Answer]]] = {
+    "kafka_v2": responses.kafka_fault,
+    "kafka_v3": responses.kafka_v3_fault,
+    "kinesis": responses.kinesis_fault,
+    "service": responses.kafka_v3_fault,
+}
 
 
 def answered(api: Api, answer: Answer | Fault) -> Answer:
     """A fault as this part of the API writes it; any other answer as it is."""
-    if isinstance(answer, Answer):
-        return answer
-    return responses.kinesis_fault(answer) if api == "kinesis" else responses.kafka_fault(answer)
+    return answer if isinstance(answer, Answer) else _FAULTS[api](answer)
 
 
 def respond(answer: Answer) -> Response:
@@ -105,6 +127,7 @@ async def append(
 
 _MEANING: Final[tuple[tuple[type[PipelineError], Kind], ...]] = (
     (UnknownTopic, UNKNOWN_TOPIC),
+    (UnknownGroup, UNKNOWN_GROUP),
     (TopicExists, EXISTS),
     (KeyReused, KEY_REUSED),
     (KeyInFlight, KEY_IN_FLIGHT),

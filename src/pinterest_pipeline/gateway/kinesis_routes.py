@@ -15,7 +15,7 @@ from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.errors import BadInput, UnknownTopic
 from pinterest_pipeline.eventlog.base import EventLog, Headers, Receipt, Record, Refusal, TopicDescription
 from pinterest_pipeline.eventlog.sequence import partition_of
-from pinterest_pipeline.gateway import requests, responses
+from pinterest_pipeline.gateway import error_codes, kinesis_answers, requests
 from pinterest_pipeline.gateway.error_codes import INVALID_ITERATOR, MISSING_VALUE, UNKNOWN_PARTITION, Fault
 from pinterest_pipeline.gateway.exchange import append, media_fault, read_body
 from pinterest_pipeline.gateway.operations import (
@@ -29,7 +29,7 @@ from pinterest_pipeline.gateway.operations import (
     Verb,
 )
 from pinterest_pipeline.gateway.repeats import once, trace_headers
-from pinterest_pipeline.gateway.responses import KINESIS_MEDIA, Answer
+from pinterest_pipeline.gateway.responses import KINESIS_MEDIA, Answer, kinesis
 
 _JSON: Final = "application/json"
 _MEDIA: Final = frozenset({"", _JSON, "application/x-amz-json-1.1"})
@@ -140,7 +140,7 @@ class KinesisProxy:
         )
 
     async def _list(self, _: Request) -> Answer | Fault:
-        return responses.streams(await run_in_threadpool(self._descriptions))
+        return kinesis_answers.streams(await run_in_threadpool(self._descriptions))
 
     def _descriptions(self) -> list[TopicDescription]:
         found: list[TopicDescription] = []
@@ -151,7 +151,7 @@ class KinesisProxy:
 
     async def _describe(self, request: Request) -> Answer | Fault:
         name = request.path_params["stream"]
-        return responses.stream(await run_in_threadpool(self._log.describe, name))
+        return kinesis_answers.stream(await run_in_threadpool(self._log.describe, name))
 
     async def _create(self, request: Request) -> Answer | Fault:
         name = request.path_params["stream"]
@@ -160,21 +160,21 @@ class KinesisProxy:
         if isinstance(shards, Fault):
             return shards
         await run_in_threadpool(self._log.create, name, shards)
-        return responses.kinesis({})
+        return kinesis(kinesis_answers.Nothing())
 
     async def _delete(self, request: Request) -> Answer | Fault:
         await run_in_threadpool(self._log.delete, request.path_params["stream"])
-        return responses.kinesis({})
+        return kinesis(kinesis_answers.Nothing())
 
     async def _put_record(self, request: Request) -> Answer | Fault:
         return await self._put(
-            request, requests.put_record, lambda outcomes: responses.record_put(outcomes[0])
+            request, requests.put_record, lambda outcomes: kinesis_answers.record_put(outcomes[0])
         )
 
     async def _put_records(self, request: Request) -> Answer | Fault:
         most = self._settings.max_records
         return await self._put(
-            request, lambda body, headers: requests.put_records(body, most, headers), responses.records_put
+            request, lambda body, headers: requests.put_records(body, most, headers), kinesis_answers.records_put
         )
 
     async def _put(
@@ -209,7 +209,7 @@ class KinesisProxy:
             iterator = _Iterator(name, created_ms, number, beginnings[number])
         except (BadInput, KeyError):
             return Fault(UNKNOWN_PARTITION, f"the stream '{name}' has no shard '{shard[:100]}'")
-        return responses.kinesis({"ShardIterator": _token(iterator)})
+        return kinesis(kinesis_answers.ShardIterator(_token(iterator)))
 
     async def _get_records(self, request: Request) -> Answer | Fault:
         name, token = request.path_params["stream"], request.headers.get("shard-iterator")
@@ -234,4 +234,4 @@ class KinesisProxy:
         following = iterator if not records else iterator._replace(offset=records[-1].offset + 1)
         at_tip = not records or following.offset >= self._log.ends(stream)[shard]
         behind = 0 if at_tip else max(0, time.time_ns() // 1_000_000 - records[-1].timestamp)
-        return responses.records(records, _token(following), behind)
+        return kinesis_answers.records(records, _token(following), behind)
