@@ -4,7 +4,7 @@ Positions are offsets: 0, 1, 2, ... within a partition, without a gap. An end is
 written. Every method may raise Unavailable (the home does not answer) or DiskFull.
 
 What flows here in numbers is msgspec's: such a struct takes a sixth of the time to make that a frozen
-dataclass takes (measured: 0.15 and 0.9 µs).
+dataclass takes (measured: 0.15 and 0.9 µs). Outcomes are kept with their request: tagged arrays are small.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ class Once(msgspec.Struct, frozen=True, gc=False):
     """A digest of all that the request says; the same key with another one is refused."""
 
 
-class Receipt(msgspec.Struct, frozen=True, gc=False):
+class Receipt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=0):
     """Where a record was appended; given only once it is durable."""
 
     partition: int
@@ -68,7 +68,7 @@ RefusalCode = Literal[
 """`rejected`: the home refuses it for good; `not_acknowledged`: it may have landed, nobody knows."""
 
 
-class Refusal(msgspec.Struct, frozen=True, gc=False):
+class Refusal(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     """Why a record was not appended; the others of its request may have been."""
 
     code: RefusalCode
