@@ -5,7 +5,7 @@ import binascii
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -16,7 +16,7 @@ from pinterest_pipeline.errors import BadInput, UnknownTopic
 from pinterest_pipeline.eventlog.base import EventLog, Headers, Receipt, Record, Refusal, TopicDescription
 from pinterest_pipeline.eventlog.sequence import partition_of
 from pinterest_pipeline.gateway import error_codes, kinesis_answers, requests
-from pinterest_pipeline.gateway.error_codes import INVALID_ITERATOR, MISSING_VALUE, UNKNOWN_PARTITION, Fault
+from pinterest_pipeline.gateway.error_codes import INVALID_ITERATOR, MISSING_VALUE, UNKNOWN_PARTITION, Fault, Kind
 from pinterest_pipeline.gateway.exchange import append, media_fault, read_body
 from pinterest_pipeline.gateway.operations import (
     IDEMPOTENCY_KEY,
@@ -60,6 +60,10 @@ def _iterator(token: str) -> _Iterator | Fault:
 
 
 _ONE: Final = "/{stream}"
+_SHARD: Final = Parameter("shard-id", "query", str, "The shard, as `shardId-000000000000`", required=True)
+_ITERATOR: Final = Parameter(
+    "Shard-Iterator", "header", str, "A place in a shard, as GetShardIterator or GetRecords gave it", required=True
+)
 
 
 def _on(verb: Verb) -> Access:
@@ -73,6 +77,8 @@ def _operation(
     handler: Handler,
     says: str,
     access: Access,
+    answer: type,
+    faults: tuple[Kind, ...] = (),
     body: Body | None = None,
     parameters: tuple[Parameter, ...] = (),
 ) -> Operation:
@@ -84,10 +90,11 @@ def _operation(
         handler=handler,
         says=says,
         access=access,
-        answers={200: dict[str, Any]},
+        answers={200: answer},
         media=KINESIS_MEDIA,
         body=body,
         parameters=parameters,
+        faults=faults,
     )
 
 
@@ -100,22 +107,24 @@ class KinesisProxy:
         self._default_shards = default_shards
 
     def operations(self) -> list[Operation]:
+        put, puts = requests.PutRecord, requests.PutRecords
         return [
-            self._put_operation("put_record", "record", self._put_record, requests.PutRecord),
-            self._put_operation("put_records", "records", self._put_records, requests.PutRecords),
-            _operation("list_streams", "GET", "", self._list, "ListStreams", Access("describe", "stream")),
-            _operation("describe_stream", "GET", _ONE, self._describe, "DescribeStream", _on("describe")),
-            _operation(
-                "create_stream",
-                "POST",
-                _ONE,
-                self._create,
-                "CreateStream",
-                _on("create"),
-                Body(requests.CreateStream, (_JSON,), required=False),
+            self._put_operation("put_record", "record", self._put_record, put, kinesis_answers.Placed),
+            self._put_operation(
+                "put_records", "records", self._put_records, puts, kinesis_answers.PlacedRecords
             ),
-            _operation("delete_stream", "DELETE", _ONE, self._delete, "DeleteStream", _on("delete")),
-            _operation("get_records", "GET", f"{_ONE}/records", self._get_records, "GetRecords", _on("read")),
+            *self._administration(),
+            _operation(
+                "get_records",
+                "GET",
+                f"{_ONE}/records",
+                self._get_records,
+                "GetRecords",
+                _on("read"),
+                kinesis_answers.Records,
+                (MISSING_VALUE, INVALID_ITERATOR, error_codes.UNKNOWN_TOPIC),
+                parameters=(_ITERATOR,),
+            ),
             _operation(
                 "get_shard_iterator",
                 "GET",
@@ -123,18 +132,80 @@ class KinesisProxy:
                 self._get_iterator,
                 "GetShardIterator, at the oldest record",
                 _on("read"),
+                kinesis_answers.ShardIterator,
+                (MISSING_VALUE, UNKNOWN_PARTITION, error_codes.UNKNOWN_TOPIC),
+                parameters=(_SHARD,),
             ),
         ]
 
-    def _put_operation(self, id: str, path: str, handler: Handler, body: Any) -> Operation:  # noqa: A002
-        says = f"{'PutRecord' if path == 'record' else 'PutRecords'}; answers once they are durable"
+    def _administration(self) -> list[Operation]:
+        return [
+            _operation(
+                "list_streams",
+                "GET",
+                "",
+                self._list,
+                "ListStreams",
+                Access("describe", "stream"),
+                kinesis_answers.Streams,
+            ),
+            _operation(
+                "describe_stream",
+                "GET",
+                _ONE,
+                self._describe,
+                "DescribeStream",
+                _on("describe"),
+                kinesis_answers.DescribedStream,
+                (error_codes.UNKNOWN_TOPIC,),
+            ),
+            _operation(
+                "create_stream",
+                "POST",
+                _ONE,
+                self._create,
+                "CreateStream",
+                _on("create"),
+                kinesis_answers.Nothing,
+                (*error_codes.OF_BODY, error_codes.INVALID_NAME, error_codes.EXISTS),
+                Body(requests.CreateStream, (_JSON,), required=False),
+            ),
+            _operation(
+                "delete_stream",
+                "DELETE",
+                _ONE,
+                self._delete,
+                "DeleteStream",
+                _on("delete"),
+                kinesis_answers.Nothing,
+                (error_codes.UNKNOWN_TOPIC,),
+            ),
+        ]
+
+    def _put_operation(
+        self,
+        id: str,  # noqa: A002
+        path: str,
+        handler: Handler,
+        body: type,
+        answer: type,
+    ) -> Operation:
+        one = id == "put_record"
         return _operation(
             id,
             "PUT",
             f"{_ONE}/{path}",
             handler,
-            says,
+            f"{'PutRecord' if one else 'PutRecords'}; answers once they are durable",
             _on("write"),
+            answer,
+            (
+                *error_codes.OF_BODY,
+                *error_codes.OF_KEY,
+                error_codes.INVALID_NAME,
+                error_codes.UNKNOWN_TOPIC,
+                *(error_codes.REFUSED.values() if one else ()),
+            ),
             Body(body, (_JSON,)),
             (IDEMPOTENCY_KEY, TRACEPARENT),
         )
