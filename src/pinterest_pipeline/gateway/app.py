@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -15,13 +14,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pinterest_pipeline.config import GatewaySettings, LogSettings
 from pinterest_pipeline.eventlog.base import EventLog
-from pinterest_pipeline.gateway import responses
+from pinterest_pipeline.gateway import service
 from pinterest_pipeline.gateway.error_codes import NOT_FOUND, WRONG_METHOD, Fault
 from pinterest_pipeline.gateway.exchange import Endpoint, answered, fault_of, respond
 from pinterest_pipeline.gateway.kafka_v2 import KafkaV2
 from pinterest_pipeline.gateway.kinesis_routes import KinesisProxy
-from pinterest_pipeline.gateway.operations import PUBLIC, Api, Operation
-from pinterest_pipeline.gateway.responses import KINESIS_MEDIA, Answer
+from pinterest_pipeline.gateway.operations import Api, Operation
+from pinterest_pipeline.gateway.v3 import v3_operations
 
 DEFAULT_SHARDS: Final = LogSettings().shards
 
@@ -30,11 +29,14 @@ def create_app(
     settings: GatewaySettings, topics: EventLog, streams: EventLog, default_shards: int = DEFAULT_SHARDS
 ) -> Starlette:
     """The application over the two logs; it closes neither. A stream is created with `default_shards`."""
-    operations = [
-        *KafkaV2(settings, topics).operations(),
-        *KinesisProxy(settings, streams, default_shards).operations(),
-        _health((topics, streams)),
-    ]
+    operations = service.described(
+        [
+            *KafkaV2(settings, topics).operations(),
+            *KinesisProxy(settings, streams, default_shards).operations(),
+            *v3_operations(settings, topics),
+            service.health((topics, streams)),
+        ]
+    )
     unstaged = _Unstaged(operations)
 
     async def no_route(request: Request, error: Exception) -> Response:
@@ -49,31 +51,37 @@ def create_app(
         return respond(answered(unstaged.api(request.scope["path"]), fault_of(error)))
 
     return Starlette(
-        routes=[
-            Route(operation.path, Endpoint(operation), methods=[operation.method]) for operation in operations
-        ],
+        routes=_routes(operations),
         middleware=[Middleware(unstaged.middleware)],
         exception_handlers={HTTPException: no_route, Exception: failed},
     )
 
 
-def _health(logs: Sequence[EventLog]) -> Operation:
-    async def health(_: Request) -> Answer:
-        for log in logs:
-            await run_in_threadpool(log.topics)
-        return responses.kinesis({"status": "ok"})
+class _Resource:
+    """Everything at one path: the operation of each method."""
 
-    return Operation(
-        id="health",
-        api="service",
-        method="GET",
-        path="/health",
-        handler=health,
-        says="Whether both logs can be read",
-        access=PUBLIC,
-        answers={200: dict[str, str]},
-        media=KINESIS_MEDIA,
-    )
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self._endpoints = {operation.method: Endpoint(operation) for operation in operations}
+        if "GET" in self._endpoints:
+            self._endpoints.setdefault("HEAD", self._endpoints["GET"])  # the server leaves out the body
+        self._allow = ", ".join(sorted([*self._endpoints, "OPTIONS"]))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._endpoints.get(scope["method"])
+        if endpoint is not None:
+            await endpoint(scope, receive, send)
+        elif scope["method"] == "OPTIONS":
+            await Response(status_code=204, headers={"Allow": self._allow})(scope, receive, send)
+        else:
+            raise HTTPException(WRONG_METHOD.status, headers={"Allow": self._allow})
+
+
+def _routes(operations: Sequence[Operation]) -> list[Route]:
+    """One route for each path, in the order of the operations: the first that fits is taken."""
+    paths: dict[str, list[Operation]] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, []).append(operation)
+    return [Route(path, _Resource(found)) for path, found in paths.items()]
 
 
 class _Unstaged:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
@@ -65,8 +66,9 @@ async def _stream(answer: Streamed, send: Send) -> None:
     response = Response(None, answer.status, dict(answer.headers), answer.media)
     headers = [header for header in response.raw_headers if header[0] != b"content-length"]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    async for piece in answer.pieces:
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    async with aclosing(answer.pieces) as pieces:
+        async for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 

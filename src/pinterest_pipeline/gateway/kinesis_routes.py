@@ -16,7 +16,13 @@ from pinterest_pipeline.errors import BadInput, UnknownTopic
 from pinterest_pipeline.eventlog.base import EventLog, Headers, Receipt, Record, Refusal, TopicDescription
 from pinterest_pipeline.eventlog.sequence import partition_of
 from pinterest_pipeline.gateway import error_codes, kinesis_answers, requests
-from pinterest_pipeline.gateway.error_codes import INVALID_ITERATOR, MISSING_VALUE, UNKNOWN_PARTITION, Fault, Kind
+from pinterest_pipeline.gateway.error_codes import (
+    INVALID_ITERATOR,
+    MISSING_VALUE,
+    UNKNOWN_PARTITION,
+    Fault,
+    Kind,
+)
 from pinterest_pipeline.gateway.exchange import append, media_fault, read_body
 from pinterest_pipeline.gateway.operations import (
     IDEMPOTENCY_KEY,
@@ -62,7 +68,11 @@ def _iterator(token: str) -> _Iterator | Fault:
 _ONE: Final = "/{stream}"
 _SHARD: Final = Parameter("shard-id", "query", str, "The shard, as `shardId-000000000000`", required=True)
 _ITERATOR: Final = Parameter(
-    "Shard-Iterator", "header", str, "A place in a shard, as GetShardIterator or GetRecords gave it", required=True
+    "Shard-Iterator",
+    "header",
+    str,
+    "A place in a shard, as GetShardIterator or GetRecords gave it",
+    required=True,
 )
 
 
@@ -245,7 +255,9 @@ class KinesisProxy:
     async def _put_records(self, request: Request) -> Answer | Fault:
         most = self._settings.max_records
         return await self._put(
-            request, lambda body, headers: requests.put_records(body, most, headers), kinesis_answers.records_put
+            request,
+            lambda body, headers: requests.put_records(body, most, headers),
+            kinesis_answers.records_put,
         )
 
     async def _put(

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 
 from pinterest_pipeline.gateway.error_codes import Fault, Kind
@@ -21,6 +22,21 @@ Verb = Literal["describe", "read", "write", "create", "delete"]
 
 Handler = Callable[[Request], Awaitable[Answer | Streamed | Fault]]
 """Answers a request. What it raises becomes a fault, a PipelineError one that says what was wrong."""
+
+
+class _Number(Convertor[int]):
+    """A number in a path; its digits are bounded, so that reading it is."""
+
+    regex = "[0-9]{1,10}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+register_url_convertor("number", _Number())
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,15 @@ def once(request: Request, body: bytes) -> Once | Fault | None:
     return Once(f"{caller}/{key[1] or key[2]}", digest.digest())
 
 
+def nth(whole: Once, number: int, record: bytes) -> Once:
+    """The n-th record of a request that comes in single records, as a request of its own.
+
+    The backslash can be in no key, so that none names a record of another.
+    """
+    digest = hashlib.blake2b(whole.fingerprint + record, digest_size=16).digest()
+    return Once(f"{whole.key}\\{number}", digest)
+
+
 def trace_headers(request: Request) -> Headers:
     """The trace context as headers of a record; a traceparent that is not valid is left out, as W3C asks."""
     parent = request.headers.get("traceparent", "")

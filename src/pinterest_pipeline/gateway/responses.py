@@ -1,6 +1,6 @@
 """What the gateway answers, and the shapes of the REST proxy v2 (pure)."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,10 +32,10 @@ RETRIED: Final = frozenset({429, 503})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer over HTTP; further headers in lower case."""
+    """An answer over HTTP; further headers in lower case. One without a body has no media type."""
 
     body: bytes
-    media: str
+    media: str | None
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -44,7 +44,7 @@ class Answer:
 class Streamed:
     """An answer that is sent piece by piece, while its request may still be read."""
 
-    pieces: AsyncIterator[bytes]
+    pieces: AsyncGenerator[bytes, None]
     media: str
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
