@@ -65,7 +65,7 @@ def document(operations: Sequence[Operation], version: str, *, secured: bool = F
         "info": {
             "title": "Pinterest data pipeline: the gateway",
             "version": version,
-            "description": "Records go in over HTTP; an answer of success is given only once they are durable. "
+            "description": "Records go in over HTTP; success is answered only once they are durable. "
             "Every path may stand behind one more lower-case segment, a stage: `/dev/topics`.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
