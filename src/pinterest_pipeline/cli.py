@@ -230,34 +230,19 @@ def send(
 
 @app.command(rich_help_panel=ROOMS)
 def gateway(
-    fd: Annotated[int | None, typer.Option(hidden=True)] = None, exit_with_parent: ExitWithParent = False
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Processes; PINPIPE_GATEWAY__WORKERS if not given.")
+    ] = None,
+    fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    exit_with_parent: ExitWithParent = False,
 ) -> None:
-    """Take posts over HTTP and append them to the event log; answer when they are durable."""
-    import os
-    import signal
-    import socket
+    """Take posts over HTTP and append them to the event log; answer when they are durable.
 
-    from pinterest_pipeline.gateway.app import create_app
-    from pinterest_pipeline.gateway.server import bind, serve
-    from pinterest_pipeline.local import watch_parent
-    from pinterest_pipeline.pipeline import Workspace, prepare
+    Example: pinpipe gateway --workers 4
+    """
+    from pinterest_pipeline.serving import run_gateway
 
-    settings = load_settings()
-    listener = (
-        socket.socket(fileno=fd) if fd is not None else bind(settings.gateway.host, settings.gateway.port)
-    )
-    workspace = Workspace(settings)
-    topics, streams = workspace.topics_log(), workspace.streams_log()
-    prepare(settings, "batch", topics)
-    prepare(settings, "stream", streams)
-    if exit_with_parent:
-        watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    err.print(f"listening on {settings.gateway.host}:{listener.getsockname()[1]}")
-    try:
-        serve(create_app(settings.gateway, topics, streams, settings.log.shards), listener)
-    finally:
-        topics.close()
-        streams.close()
+    run_gateway(load_settings(), workers, fd, exit_with_parent=exit_with_parent)
 
 
 @app.command(rich_help_panel=ROOMS)

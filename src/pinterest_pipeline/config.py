@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -37,8 +37,44 @@ class GatewaySettings(_Group):
     port: int = Field(
         8082, ge=0, le=65535, description="Port the gateway listens on; 0 lets the system choose."
     )
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes that answer; the limits on connections and bytes are for each."
+    )
     max_body_bytes: int = Field(10 * 2**20, ge=1024, description="Largest request body taken, in bytes.")
     max_records: int = Field(10_000, ge=1, description="Most records taken in one request.")
+    max_bytes_in_flight: int = Field(
+        256 * 2**20, ge=1024, description="Most bytes of bodies held at once; what is over it gets a 503."
+    )
+    max_connections: int = Field(10_000, ge=1, description="Most connections at once; one more gets a 503.")
+    max_header_bytes: int = Field(
+        32 * 2**10, ge=1024, description="Largest head of a request, in bytes; larger gets a 431."
+    )
+    max_url_bytes: int = Field(
+        8 * 2**10, ge=256, description="Longest address in a request, in bytes; longer gets a 414."
+    )
+    header_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="Time for the head of a request to come in, from the connection or first byte.",
+    )
+    body_seconds: float = Field(60.0, gt=0, description="Time for the body of a request to come in.")
+    answer_seconds: float = Field(60.0, gt=0, description="Time for a client to take an answer.")
+    keep_alive_seconds: float = Field(
+        75.0, gt=0, description="Time an idle connection is kept; longer than clients keep theirs."
+    )
+    access_log: str = Field(
+        "off",
+        min_length=1,
+        description="Where a JSON line for each request goes: off, a file, or - for standard error.",
+    )
+
+    @model_validator(mode="after")
+    def _one_body_fits(self) -> "GatewaySettings":
+        if self.max_bytes_in_flight < self.max_body_bytes:
+            raise ValueError(
+                "max_bytes_in_flight is smaller than max_body_bytes, so that no large body would be taken"
+            )
+        return self
 
 
 class LogSettings(_Group):

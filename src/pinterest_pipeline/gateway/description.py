@@ -1,34 +1,21 @@
-"""What the gateway says of itself: whether it is well, and what it can do."""
+"""The description of the gateway, for machines and for people, as operations of its own."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
 import msgspec
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from pinterest_pipeline.eventlog.base import EventLog
 from pinterest_pipeline.gateway import openapi, openapi_page
 from pinterest_pipeline.gateway.operations import PUBLIC, Handler, Operation
-from pinterest_pipeline.gateway.responses import JSON_MEDIA, Answer, Status
+from pinterest_pipeline.gateway.responses import JSON_MEDIA, Answer
 
 HTML_MEDIA: Final = "text/html; charset=utf-8"
 _POLICY: Final = (
     "content-security-policy",
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
 )
-
-
-def health(logs: Sequence[EventLog]) -> Operation:
-    """Answers once each log was read."""
-
-    async def handler(_: Request) -> Answer:
-        for log in logs:
-            await run_in_threadpool(log.topics)
-        return Answer(msgspec.json.encode(Status("ok")), JSON_MEDIA)
-
-    return _operation("health", "/health", handler, "Whether both logs can be read", Status, JSON_MEDIA)
 
 
 def described(operations: Sequence[Operation]) -> list[Operation]:

@@ -18,10 +18,11 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An error to answer with: its kind, and what exactly is wrong."""
+    """An error to answer with: its kind, what exactly is wrong, and further headers in lower case."""
 
     kind: Kind
     message: str
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 INVALID_NAME: Final = Kind(400, 40002, "ValidationException", "a name breaks the rules for names")
@@ -71,6 +72,14 @@ INVALID_BATCH: Final = Kind(
     422, 42208, "ValidationException", "a batch is empty, too long, or has an id twice"
 )
 
+BAD_REQUEST: Final = Kind(400, 400, "ValidationException", "the request is not valid HTTP/1.1")
+TIMEOUT: Final = Kind(408, 408, "RequestExpired", "the request did not come in in time")
+URL_TOO_LONG: Final = Kind(414, 414, "ValidationException", "the address of the request is too long")
+HEAD_TOO_LARGE: Final = Kind(431, 431, "ValidationException", "the head of the request is too large")
+OVERLOADED: Final = Kind(
+    503, 50303, "ServiceUnavailable", "the gateway has too much under way; nothing of the request was done"
+)
+
 KINDS: Final[dict[str, Kind]] = {
     name: kind for name, kind in globals().copy().items() if isinstance(kind, Kind)
 }
@@ -85,7 +94,7 @@ REFUSED: Final[dict[RefusalCode, Kind]] = {
     "not_acknowledged": NOT_ACKNOWLEDGED,
 }
 
-EVERYWHERE: Final = (INTERNAL, UNAVAILABLE)
+EVERYWHERE: Final = (INTERNAL, UNAVAILABLE, OVERLOADED)
 """What any operation may answer."""
 
 OF_BODY: Final = (MEDIA_TYPE, NOT_JSON, MISSING_VALUE, TOO_LARGE)
@@ -93,6 +102,9 @@ OF_BODY: Final = (MEDIA_TYPE, NOT_JSON, MISSING_VALUE, TOO_LARGE)
 
 OF_KEY: Final = (MISSING_VALUE, KEY_REUSED, KEY_IN_FLIGHT)
 """What may be wrong with an Idempotency-Key."""
+
+RETRIABLE: Final = (UNAVAILABLE, OVERLOADED, THROTTLED, NOT_ACKNOWLEDGED)
+"""Answered with a Retry-After."""
 
 RETRY_AFTER_SECONDS: Final = 1
 

@@ -78,7 +78,7 @@ class KafkaV3:
 
     def _on_cluster(self) -> list[Operation]:
         get = self._cluster.get
-        brokers, broker = f"{ONE_CLUSTER}/brokers", f"{ONE_CLUSTER}/brokers/{{broker_id:number}}"
+        brokers, broker = f"{ONE_CLUSTER}/brokers", f"{ONE_CLUSTER}/brokers/{{broker_id}}"
         all_clusters, all_brokers = ResourceList[shapes.KafkaCluster], ResourceList[shapes.KafkaBroker]
         return [
             get(
@@ -160,7 +160,7 @@ class KafkaV3:
             ),
             get(
                 "get_replica",
-                f"{path}/{{broker_id:number}}",
+                f"{path}/{{broker_id}}",
                 self._replica,
                 "One copy of a partition",
                 _TOPIC,

@@ -138,12 +138,14 @@ class Streams(Struct, rename="pascal"):
 def record_put(outcome: Receipt | Refusal) -> Answer | Fault:
     if isinstance(outcome, Refusal):
         return Fault(REFUSED[outcome.code], outcome.reason)
-    return kinesis(Placed(sequence_number(outcome.offset), shard_id(outcome.partition)))
+    return kinesis(Placed(sequence_number(outcome.offset), shard_id(outcome.partition)), records=1)
 
 
 def records_put(outcomes: Sequence[Receipt | Refusal]) -> Answer:
     failed = sum(isinstance(outcome, Refusal) for outcome in outcomes)
-    return kinesis(PlacedRecords(failed, [_placed(outcome) for outcome in outcomes]))
+    return kinesis(
+        PlacedRecords(failed, [_placed(outcome) for outcome in outcomes]), records=len(outcomes) - failed
+    )
 
 
 def _placed(outcome: Receipt | Refusal) -> PlacedOrNot:
@@ -162,7 +164,7 @@ def records(stored: Iterable[StoredRecord], next_iterator: str, behind_ms: int) 
         )
         for record in stored
     ]
-    return kinesis(Records(entries, next_iterator, behind_ms))
+    return kinesis(Records(entries, next_iterator, behind_ms), records=len(entries))
 
 
 def streams(descriptions: Sequence[TopicDescription]) -> Answer:

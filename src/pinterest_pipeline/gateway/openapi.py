@@ -15,16 +15,16 @@ import msgspec
 from pinterest_pipeline.gateway.error_codes import (
     EVERYWHERE,
     NOT_FOUND,
+    RETRIABLE,
     Kind,
     kafka_v3_code,
     kinesis_status,
 )
-from pinterest_pipeline.gateway.operations import Access, Api, Operation, Parameter
+from pinterest_pipeline.gateway.operations import PATH_NUMBERS, Access, Api, Operation, Parameter
 from pinterest_pipeline.gateway.responses import (
     JSON_MEDIA,
     KAFKA_MEDIA,
     KINESIS_MEDIA,
-    RETRIED,
     KafkaError,
     KinesisError,
 )
@@ -37,18 +37,11 @@ TAGS: Final[dict[Api, str]] = {
     "kinesis": "Kinesis",
     "service": "The gateway itself",
 }
-_PLACEHOLDER: Final = re.compile(r"\{(\w+)(?::(\w+))?\}")
+_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _REFERENCE: Final = "#/components/schemas/{name}"
 _KEYS: Final[Json] = {
     "key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "A key of the gateway"},
     "bearer": {"type": "http", "scheme": "bearer", "description": "The same key as a bearer token"},
-}
-_RETRY_AFTER: Final[Json] = {
-    "Retry-After": {
-        "description": "Seconds after which to try again",
-        "required": True,
-        "schema": {"type": "string", "pattern": "^[0-9]+$"},
-    }
 }
 
 
@@ -57,8 +50,7 @@ def document(operations: Sequence[Operation], version: str, *, secured: bool = F
     writer = _Writer(operations, secured)
     paths: dict[str, Json] = {}
     for operation in operations:
-        path = _PLACEHOLDER.sub(r"{\1}", operation.path)
-        paths.setdefault(path, {})[operation.method.lower()] = writer.operation(operation)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = writer.operation(operation)
     used = {operation.api for operation in operations}
     return {
         "openapi": "3.1.1",
@@ -132,7 +124,7 @@ class _Writer:
         by_status: dict[int, list[Kind]] = {}
         for kind in _kinds(operation):
             by_status.setdefault(_status(operation.api, kind), []).append(kind)
-        return {str(status): _fault(operation.api, status, kinds) for status, kinds in by_status.items()}
+        return {str(status): _fault(operation.api, kinds) for status, kinds in by_status.items()}
 
 
 def _types(operation: Operation) -> Iterator[Any]:
@@ -143,9 +135,9 @@ def _types(operation: Operation) -> Iterator[Any]:
 
 
 def _path_parameters(path: str) -> Iterator[Json]:
-    for name, convertor in _PLACEHOLDER.findall(path):
+    for name in _PLACEHOLDER.findall(path):
         number = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
-        schema = number if convertor else {"type": "string", "minLength": 1}
+        schema = number if name in PATH_NUMBERS else {"type": "string", "minLength": 1}
         yield {"name": name, "in": "path", "required": True, "schema": schema}
 
 
@@ -164,7 +156,7 @@ def _status(api: Api, kind: Kind) -> int:
     return kinesis_status(kind) if api == "kinesis" else kind.status
 
 
-def _fault(api: Api, status: int, kinds: Sequence[Kind]) -> Json:
+def _fault(api: Api, kinds: Sequence[Kind]) -> Json:
     codes = list(dict.fromkeys(_code(api, kind) for kind in kinds))
     field, type_ = ("__type", KinesisError) if api == "kinesis" else ("error_code", KafkaError)
     schema = {"$ref": _REFERENCE.format(name=type_.__name__), "properties": {field: {"enum": codes}}}
@@ -172,7 +164,20 @@ def _fault(api: Api, status: int, kinds: Sequence[Kind]) -> Json:
         "description": "; ".join(f"{_code(api, kind)}: {kind.when}" for kind in kinds),
         "content": {FAULT_MEDIA[api]: {"schema": schema}},
     }
-    return fault | ({"headers": _RETRY_AFTER} if status in RETRIED else {})
+    if any(kind in RETRIABLE for kind in kinds):
+        fault["headers"] = _retry_after(required=all(kind in RETRIABLE for kind in kinds))
+    return fault
+
+
+def _retry_after(*, required: bool) -> Json:
+    schema = {"type": "string", "pattern": "^[0-9]+$"}
+    return {
+        "Retry-After": {
+            "description": "Seconds after which to try again",
+            "required": required,
+            "schema": schema,
+        }
+    }
 
 
 def _code(api: Api, kind: Kind) -> int | str:

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 
 from pinterest_pipeline.gateway.error_codes import Fault, Kind
@@ -24,19 +23,8 @@ Handler = Callable[[Request], Awaitable[Answer | Streamed | Fault]]
 """Answers a request. What it raises becomes a fault, a PipelineError one that says what was wrong."""
 
 
-class _Number(Convertor[int]):
-    """A number in a path; its digits are bounded, so that reading it is."""
-
-    regex = "[0-9]{1,10}"
-
-    def convert(self, value: str) -> int:
-        return int(value)
-
-    def to_string(self, value: int) -> str:
-        return str(value)
-
-
-register_url_convertor("number", _Number())
+PATH_NUMBERS: Final = frozenset({"partition", "partition_id", "broker_id"})
+"""The parameters of paths that are whole numbers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def once(request: Request, body: bytes) -> Once | Fault | None:
             MISSING_VALUE, 'the Idempotency-Key is one string of 1 to 255 ASCII characters, like "8e03978e"'
         )
     media = request.headers.get("content-type", "")
-    digest = hashlib.blake2b(f"{request.method} {request.url.path} {media}\n".encode(), digest_size=16)
+    digest = hashlib.blake2b(f"{request.method} {request.scope['path']} {media}\n".encode(), digest_size=16)
     digest.update(body)
     caller: str = request.scope.get("caller", "")
     return Once(f"{caller}/{key[1] or key[2]}", digest.digest())

@@ -15,6 +15,7 @@ from pinterest_pipeline.eventlog.base import (
 from pinterest_pipeline.gateway.error_codes import (
     RECORD_TOO_LARGE,
     REFUSED,
+    RETRIABLE,
     RETRY_AFTER_SECONDS,
     Fault,
     kafka_v3_code,
@@ -26,10 +27,6 @@ JSON_MEDIA: Final = "application/json"
 KINESIS_MEDIA: Final = JSON_MEDIA
 
 
-RETRIED: Final = frozenset({429, 503})
-"""Statuses that come with a time to try again."""
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer over HTTP; further headers in lower case. One without a body has no media type."""
@@ -38,13 +35,16 @@ class Answer:
     media: str | None
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
+    records: int = 0
+    """How many records it acknowledges or holds; only counted, not sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
     """An answer that is sent piece by piece, while its request may still be read."""
 
-    pieces: AsyncGenerator[bytes, None]
+    pieces: AsyncGenerator[tuple[bytes, int], None]
+    """Each with how many records it acknowledges."""
     media: str
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
@@ -111,26 +111,28 @@ class Topic(msgspec.Struct):
     partitions: list[TopicPartition]
 
 
-def kafka(content: Any, status: int = 200) -> Answer:
-    return Answer(msgspec.json.encode(content), KAFKA_MEDIA, status)
+def kafka(content: Any, status: int = 200, records: int = 0) -> Answer:
+    return Answer(msgspec.json.encode(content), KAFKA_MEDIA, status, records=records)
 
 
-def kafka_v3(content: Any, status: int = 200) -> Answer:
-    return Answer(msgspec.json.encode(content), JSON_MEDIA, status)
+def kafka_v3(content: Any, status: int = 200, records: int = 0) -> Answer:
+    return Answer(msgspec.json.encode(content), JSON_MEDIA, status, records=records)
 
 
-def kinesis(content: Any) -> Answer:
-    return Answer(msgspec.json.encode(content), KINESIS_MEDIA)
+def kinesis(content: Any, records: int = 0) -> Answer:
+    return Answer(msgspec.json.encode(content), KINESIS_MEDIA, records=records)
 
 
-def _retry_after(fault: Fault) -> tuple[tuple[str, str], ...]:
-    return (("retry-after", str(RETRY_AFTER_SECONDS)),) if fault.kind.status in RETRIED else ()
+def _headers(fault: Fault) -> tuple[tuple[str, str], ...]:
+    if fault.kind in RETRIABLE:
+        return (*fault.headers, ("retry-after", str(RETRY_AFTER_SECONDS)))
+    return fault.headers
 
 
 def kafka_fault(fault: Fault) -> Answer:
     """`{"error_code":…,"message":…}` at the kind's own status."""
     body = msgspec.json.encode(KafkaError(fault.kind.kafka, fault.message))
-    return Answer(body, KAFKA_MEDIA, fault.kind.status, _retry_after(fault))
+    return Answer(body, KAFKA_MEDIA, fault.kind.status, _headers(fault))
 
 
 def kafka_v3_error(fault: Fault) -> KafkaError:
@@ -140,20 +142,30 @@ def kafka_v3_error(fault: Fault) -> KafkaError:
 def kafka_v3_fault(fault: Fault) -> Answer:
     """As `kafka_fault`, in the media type and with the codes of REST v3."""
     body = msgspec.json.encode(kafka_v3_error(fault))
-    return Answer(body, JSON_MEDIA, fault.kind.status, _retry_after(fault))
+    return Answer(body, JSON_MEDIA, fault.kind.status, _headers(fault))
 
 
 def kinesis_fault(fault: Fault) -> Answer:
     """`{"__type":…,"message":…}` at the status that Kinesis itself gives."""
     body = msgspec.json.encode(KinesisError(fault.kind.kinesis, fault.message))
-    return Answer(body, KINESIS_MEDIA, kinesis_status(fault.kind), _retry_after(fault))
+    return Answer(body, KINESIS_MEDIA, kinesis_status(fault.kind), _headers(fault))
+
+
+def refusal(fault: Fault) -> Answer:
+    """A fault found before it is known which half of the API is meant, as both halves write theirs."""
+    content = {"error_code": fault.kind.kafka, "__type": fault.kind.kinesis, "message": fault.message}
+    return Answer(msgspec.json.encode(content), KINESIS_MEDIA, fault.kind.status, _headers(fault))
 
 
 def produced(outcomes: Sequence[Receipt | Refusal]) -> Answer | Fault:
     """One entry per record; an error as a whole only when every record was too large."""
     if all(isinstance(outcome, Refusal) and outcome.code == "record_too_large" for outcome in outcomes):
         return Fault(RECORD_TOO_LARGE, "every record is larger than the log takes")
-    return kafka(Produced([_offset(outcome) for outcome in outcomes]))
+    return kafka(Produced([_offset(outcome) for outcome in outcomes]), records=_received(outcomes))
+
+
+def _received(outcomes: Sequence[Receipt | Refusal]) -> int:
+    return sum(isinstance(outcome, Receipt) for outcome in outcomes)
 
 
 def _offset(outcome: Receipt | Refusal) -> ProducedOffset:

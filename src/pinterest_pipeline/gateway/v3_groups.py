@@ -21,7 +21,7 @@ from pinterest_pipeline.gateway.v3_shapes import (
 GROUPS: Final = f"{ONE_CLUSTER}/consumer-groups"
 ONE_GROUP: Final = f"{GROUPS}/{{consumer_group_id}}"
 CONSUMERS: Final = f"{ONE_GROUP}/consumers"
-LAG: Final = f"{ONE_GROUP}/lags/{{topic_name}}/partitions/{{partition_id:number}}"
+LAG: Final = f"{ONE_GROUP}/lags/{{topic_name}}/partitions/{{partition_id}}"
 
 _GROUP: Final = Access("describe", "group", "consumer_group_id")
 _OF_GROUP: Final = (UNKNOWN_CLUSTER, UNKNOWN_GROUP)

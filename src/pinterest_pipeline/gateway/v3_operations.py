@@ -1,5 +1,6 @@
 """What the operations of REST v3 have in common: their paths, their cluster, their links."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from pinterest_pipeline.gateway.error_codes import (
     Fault,
     Kind,
 )
-from pinterest_pipeline.gateway.operations import Access, Body, Handler, Operation, Parameter
+from pinterest_pipeline.gateway.operations import PATH_NUMBERS, Access, Body, Handler, Operation, Parameter
 from pinterest_pipeline.gateway.responses import JSON_MEDIA, Answer, kafka_v3
 from pinterest_pipeline.gateway.v3_resources import Links
 
@@ -23,10 +24,11 @@ ONE_CLUSTER: Final = f"{CLUSTERS}/{{cluster_id}}"
 TOPICS: Final = f"{ONE_CLUSTER}/topics"
 ONE_TOPIC: Final = f"{TOPICS}/{{topic_name}}"
 PARTITIONS: Final = f"{ONE_TOPIC}/partitions"
-ONE_PARTITION: Final = f"{PARTITIONS}/{{partition_id:number}}"
+ONE_PARTITION: Final = f"{PARTITIONS}/{{partition_id}}"
 
 OF_TOPIC: Final = (UNKNOWN_CLUSTER, UNKNOWN_TOPIC)
 OF_PARTITION: Final = (*OF_TOPIC, UNKNOWN_PARTITION)
+_NUMBER: Final = re.compile("[0-9]{1,10}")
 MEDIA: Final = frozenset({"", JSON_MEDIA})
 
 Named = Mapping[str, Any]
@@ -65,6 +67,18 @@ def operation(
     )
 
 
+def numbered(request: Request) -> Named | Fault:
+    """The parameters of the path, those that are numbers as numbers."""
+    named = dict(request.path_params)
+    for name in PATH_NUMBERS & named.keys():
+        text = named[name]
+        if not _NUMBER.fullmatch(text):
+            kind = UNKNOWN_CLUSTER if name == "broker_id" else UNKNOWN_PARTITION
+            return Fault(kind, f"the {name} in the path is '{text[:100]}', not a whole number")
+        named[name] = int(text)
+    return named
+
+
 class OneCluster:
     """The cluster of a log, and the operations that show something of it."""
 
@@ -93,7 +107,9 @@ class OneCluster:
             return await run_in_threadpool(work, request)
 
         def work(request: Request) -> Answer | Fault:
-            named = request.path_params
+            named = numbered(request)
+            if isinstance(named, Fault):
+                return named
             fault = self.fault(named["cluster_id"]) if "cluster_id" in named else None
             shown = fault or show(self.links(request), named)
             return shown if isinstance(shown, Fault) else kafka_v3(shown)

@@ -134,7 +134,8 @@ class V3Produce:
         outcomes = await append(self._log, topic, records, once(request, body))
         if isinstance(outcomes, Fault):
             return outcomes
-        return kafka_v3(_batch_answer(self._cluster.id(), topic, entries, found, outcomes), 207)
+        answer = _batch_answer(self._cluster.id(), topic, entries, found, outcomes)
+        return kafka_v3(answer, 207, records=len(answer.successes))
 
 
 def _entries(body: bytes) -> list[V3BatchEntry] | Fault:
@@ -194,10 +195,13 @@ async def _answered(stream: AsyncGenerator[Outcomes, None]) -> Answer | Streamed
     kinds = {outcome.kind if isinstance(outcome, Fault) else None for outcome in found}
     if len(kinds) == 1 and isinstance(found[0], Fault):
         return found[0]
-    return Answer(_written(found), JSON_MEDIA)
+    written, records = _written(found)
+    return Answer(written, JSON_MEDIA, records=records)
 
 
-async def _lines(stream: AsyncGenerator[Outcomes, None], first: Outcomes) -> AsyncGenerator[bytes, None]:
+async def _lines(
+    stream: AsyncGenerator[Outcomes, None], first: Outcomes
+) -> AsyncGenerator[tuple[bytes, int], None]:
     """The receipts, a line for each; closing this closes the stream."""
     async with aclosing(stream):
         if first:
@@ -206,7 +210,7 @@ async def _lines(stream: AsyncGenerator[Outcomes, None], first: Outcomes) -> Asy
             yield _written(outcomes)
 
 
-def _written(outcomes: Outcomes) -> bytes:
-    return _encoder.encode_lines(
-        [kafka_v3_error(outcome) if isinstance(outcome, Fault) else outcome for outcome in outcomes]
-    )
+def _written(outcomes: Outcomes) -> tuple[bytes, int]:
+    """A line for each, and how many of them are receipts."""
+    lines = [kafka_v3_error(outcome) if isinstance(outcome, Fault) else outcome for outcome in outcomes]
+    return _encoder.encode_lines(lines), sum(isinstance(line, V3Receipt) for line in lines)

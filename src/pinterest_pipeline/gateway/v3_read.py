@@ -17,7 +17,13 @@ from pinterest_pipeline.gateway.error_codes import MISSING_VALUE, Fault
 from pinterest_pipeline.gateway.kafka_v3 import partition_of
 from pinterest_pipeline.gateway.operations import Access, Operation, Parameter
 from pinterest_pipeline.gateway.responses import Answer, kafka_v3
-from pinterest_pipeline.gateway.v3_operations import OF_PARTITION, ONE_PARTITION, OneCluster, operation
+from pinterest_pipeline.gateway.v3_operations import (
+    OF_PARTITION,
+    ONE_PARTITION,
+    OneCluster,
+    numbered,
+    operation,
+)
 from pinterest_pipeline.gateway.v3_records import Time, V3Stored, milliseconds, stored
 
 _LAST_OFFSET: Final = 2**63 - 1
@@ -101,8 +107,11 @@ class V3Reader:
         return await run_in_threadpool(self._page, request, cursor)
 
     def _page(self, request: Request, cursor: Cursor) -> Answer | Fault:
-        topic, number = request.path_params["topic_name"], request.path_params["partition_id"]
-        wrong = self._cluster.fault(request.path_params["cluster_id"])
+        named = numbered(request)
+        if isinstance(named, Fault):
+            return named
+        topic, number = named["topic_name"], named["partition_id"]
+        wrong = self._cluster.fault(named["cluster_id"])
         known = wrong or partition_of(self._log.describe(topic), number)
         if isinstance(known, Fault):
             return known
@@ -121,7 +130,7 @@ class V3Reader:
             beginning_offset=beginning,
             end_offset=self._log.ends(topic)[number],
         )
-        return kafka_v3(page)
+        return kafka_v3(page, records=len(records))
 
     def _offset(self, cursor: Cursor, topic: str, number: int) -> int | Fault | None:
         if cursor.timestamp is None:

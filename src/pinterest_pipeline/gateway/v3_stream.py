@@ -13,6 +13,7 @@ from typing import Final
 from starlette.requests import ClientDisconnect, Request
 
 from pinterest_pipeline.eventlog.base import EventLog, Once, Receipt, Refusal
+from pinterest_pipeline.gateway.completions import completed
 from pinterest_pipeline.gateway.error_codes import MISSING_VALUE, NOT_JSON, REFUSED, TOO_LARGE, Fault
 from pinterest_pipeline.gateway.exchange import fault_of
 from pinterest_pipeline.gateway.json_stream import ObjectStream
@@ -93,7 +94,7 @@ class RecordStream:
         if sent.future is None:
             return [sent.fault] if sent.fault else []
         try:
-            outcomes = await asyncio.wrap_future(sent.future)
+            outcomes = await completed(sent.future)
         except Exception as error:  # of the log: it is what became of each of the records
             return [fault_of(error)] * len(sent.records)
         return [

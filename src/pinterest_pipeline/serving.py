@@ -1,0 +1,62 @@
+"""The gateway as a process, or as several that share one socket."""
+
+import os
+import signal
+import socket
+from contextlib import ExitStack
+from typing import Final
+
+from pinterest_pipeline.config import Settings
+from pinterest_pipeline.gateway.access_log import AccessLog
+from pinterest_pipeline.gateway.app import create_app
+from pinterest_pipeline.gateway.figures import Figures, shared_memory
+from pinterest_pipeline.gateway.server import bind, serve
+from pinterest_pipeline.local import watch_parent
+from pinterest_pipeline.pipeline import Workspace, prepare
+from pinterest_pipeline.terminal import err
+from pinterest_pipeline.workers import Workers
+
+_NO_LOG: Final = "off"
+
+
+def run_gateway(
+    settings: Settings, workers: int | None = None, fd: int | None = None, *, exit_with_parent: bool = False
+) -> None:
+    """Answer until SIGTERM or SIGINT, on the listening socket `fd` or on one of our own.
+
+    `workers` goes before those of the settings. Raises PortInUse, SettingError, and what the logs raise when
+    they cannot be opened.
+    """
+    listener = (
+        socket.socket(fileno=fd) if fd is not None else bind(settings.gateway.host, settings.gateway.port)
+    )
+    err.print(f"listening on {settings.gateway.host}:{listener.getsockname()[1]}")
+    count = settings.gateway.workers if workers is None else workers
+    memory, number = shared_memory(count), 0
+    if count > 1:
+        place = Workers(count, exit_with_parent=exit_with_parent).run()
+        if place is None:
+            return
+        number = place
+    elif exit_with_parent:
+        watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    _answer(settings, listener, Figures(memory, number))
+
+
+def _answer(settings: Settings, listener: socket.socket, figures: Figures) -> None:
+    workspace = Workspace(settings)
+    with ExitStack() as stack:
+        topics, streams = workspace.topics_log(), workspace.streams_log()
+        stack.callback(topics.close)
+        stack.callback(streams.close)
+        prepare(settings, "batch", topics)
+        prepare(settings, "stream", streams)
+        log = None
+        if settings.gateway.access_log != _NO_LOG:
+            log = AccessLog(settings.gateway.access_log)
+            stack.callback(log.close)
+        observers = () if log is None else (log.note,)
+        app = create_app(
+            settings.gateway, topics, streams, settings.log.shards, observers=observers, figures=figures
+        )
+        serve(app, listener, settings.gateway, figures, *([] if log is None else [log.refused]))
