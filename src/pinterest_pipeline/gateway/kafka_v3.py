@@ -55,7 +55,7 @@ class TopicConfig(msgspec.Struct, forbid_unknown_fields=True):
 class CreateTopic(msgspec.Struct, forbid_unknown_fields=True):
     """The topic to be: one partition unless it says more. With `validate_only` nothing is created."""
 
-    topic_name: str
+    topic_name: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": "^[a-zA-Z0-9._-]{1,249}$"})]
     partitions_count: Annotated[int, msgspec.Meta(ge=1, le=_MAX_PARTITIONS)] = 1
     replication_factor: Annotated[int, msgspec.Meta(ge=1, le=2**15 - 1)] | None = None
     configs: list[TopicConfig] = []

@@ -5,7 +5,7 @@ import binascii
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -66,7 +66,13 @@ def _iterator(token: str) -> _Iterator | Fault:
 
 
 _ONE: Final = "/{stream}"
-_SHARD: Final = Parameter("shard-id", "query", str, "The shard, as `shardId-000000000000`", required=True)
+_SHARD: Final = Parameter(
+    "shard-id",
+    "query",
+    Annotated[str, msgspec.Meta(extra_json_schema={"pattern": "^shardId-[0-9]{12}$"})],
+    "The shard, as `shardId-000000000000`",
+    required=True,
+)
 _ITERATOR: Final = Parameter(
     "Shard-Iterator",
     "header",

@@ -45,6 +45,15 @@ _KEYS: Final[Json] = {
 }
 
 
+_NAME: Final[Json] = {"type": "string", "minLength": 1}
+_NUMBER: Final[Json] = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
+_PATH_SCHEMAS: Final[Mapping[str, Json]] = dict.fromkeys(PATH_NUMBERS, _NUMBER) | {
+    "topic": _NAME | {"pattern": "^[a-zA-Z0-9._-]{1,249}$"},
+    "topic_name": _NAME | {"pattern": "^[a-zA-Z0-9._-]{1,249}$"},
+    "stream": _NAME | {"pattern": "^[a-zA-Z0-9._-]{1,128}$"},
+}
+
+
 def document(operations: Sequence[Operation], version: str, *, secured: bool = False) -> Json:
     """The document of these operations; `secured` when no request without a key is answered."""
     writer = _Writer(operations, secured)
@@ -136,9 +145,7 @@ def _types(operation: Operation) -> Iterator[Any]:
 
 def _path_parameters(path: str) -> Iterator[Json]:
     for name in _PLACEHOLDER.findall(path):
-        number = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
-        schema = number if name in PATH_NUMBERS else {"type": "string", "minLength": 1}
-        yield {"name": name, "in": "path", "required": True, "schema": schema}
+        yield {"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS.get(name, _NAME)}
 
 
 def _needs(access: Access) -> str:

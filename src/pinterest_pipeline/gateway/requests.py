@@ -42,21 +42,41 @@ class Produce(msgspec.Struct, forbid_unknown_fields=True):
     value_schema_id: Any = None
 
 
+_PartitionKey = (
+    Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": _MAX_PARTITION_KEY})] | int
+)
+_Data = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"not": {"type": "null"}})]
+
+
 class PutRecord(msgspec.Struct):
-    data: msgspec.Raw = msgspec.field(name="Data")
-    key: str | int = msgspec.field(name="PartitionKey")
+    """The record of PutRecord: the text of a string, the JSON of anything else."""
+
+    data: _Data = msgspec.field(name="Data")
+    key: _PartitionKey = msgspec.field(name="PartitionKey")
 
 
 class PutRecordsEntry(msgspec.Struct):
-    data: msgspec.Raw
-    key: str | int = msgspec.field(name="partition-key")
+    """A record of PutRecords."""
+
+    data: _Data
+    key: _PartitionKey = msgspec.field(name="partition-key")
+
+
+_Entries = Annotated[
+    list[PutRecordsEntry],
+    msgspec.Meta(extra_json_schema={"minItems": 1, "maxItems": MAX_PUT_RECORDS}),
+]
 
 
 class PutRecords(msgspec.Struct):
-    records: list[PutRecordsEntry]
+    """The records of PutRecords."""
+
+    records: _Entries
 
 
 class CreateStream(msgspec.Struct):
+    """The stream to be; the gateway's own number of shards when it says none."""
+
     shards: Annotated[int, msgspec.Meta(ge=1, le=_MAX_SHARDS)] | None = msgspec.field(
         name="ShardCount", default=None
     )

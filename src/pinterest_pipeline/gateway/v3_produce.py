@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
@@ -36,7 +37,7 @@ _AT_ONCE: Final = 1_000
 class V3Batch(msgspec.Struct, forbid_unknown_fields=True):
     """Records to be appended together, each with an id of its own."""
 
-    entries: list[V3BatchEntry]
+    entries: Annotated[list[V3BatchEntry], Meta(extra_json_schema={"minItems": 1, "maxItems": MAX_ENTRIES})]
 
 
 class V3Success(V3Placed, kw_only=True):
