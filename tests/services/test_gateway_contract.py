@@ -1,4 +1,4 @@
-"""The gateway does what its own OpenAPI document says, whatever is sent: a real process, asked by Schemathesis.
+"""A real gateway does what its own OpenAPI document says, whatever Schemathesis sends.
 
 `make fuzz` asks many times as often (API_EXAMPLES is the number of examples of each operation).
 """
@@ -85,7 +85,10 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
     with (
         (tmp_path / "log").open("w+") as log,
         subprocess.Popen(
-            [sys.executable, "-c", SERVER, str(tmp_path / "data")], stdout=subprocess.PIPE, stderr=log, text=True
+            [sys.executable, "-c", SERVER, str(tmp_path / "data")],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
         ) as process,
     ):
         assert process.stdout is not None

@@ -13,10 +13,9 @@ Json = Mapping[str, Any]
 _LIMITS: Final = {
     "minimum": "at least {}",
     "maximum": "at most {}",
-    "minLength": "{} characters or more",
-    "maxLength": "{} characters or fewer",
-    "minItems": "{} or more",
-    "maxItems": "{} or fewer",
+    "minLength": "length at least {}",
+    "maxLength": "length at most {}",
+    "pattern": "like {}",
 }
 
 
@@ -38,9 +37,17 @@ def _operations(document: Json) -> Iterator[dict[str, Any]]:
 @functools.cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters["shape"] = shape
+    environment.filters |= {"shape": shape, "prose": prose}
     page = resources.files(__package__).joinpath("openapi_page.html").read_text(encoding="utf-8")
     return environment.from_string(page)
+
+
+def prose(text: str) -> Markup:
+    """A text whose parts between backticks are code."""
+    parts = enumerate(text.split("`"))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in parts
+    )
 
 
 def shape(schema: Json) -> Markup:
