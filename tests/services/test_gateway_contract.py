@@ -4,6 +4,7 @@
 """
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -128,3 +129,29 @@ def test_whatever_is_asked_about_what_is_there_is_answered_as_documented(
     asked = ask(gateway, tmp_path, "--exclude-method", "DELETE")
     assert asked.returncode == 0, asked.stdout[-20_000:]
     assert "Missing test data" not in asked.stdout
+
+
+def test_receipts_come_over_the_wire_while_the_body_is_still_sent(gateway: Gateway) -> None:
+    """Many more bytes than one request may have, in one stream; each tenth part waits for its receipts."""
+    host, port = gateway.url.removeprefix("http://").split(":")
+    record = b'{"value":{"type":"STRING","data":"' + b"x" * 900 + b'"}}\n'
+    with socket.create_connection((host, int(port)), timeout=60) as wire:
+        path = f"/v3/clusters/{gateway.cluster}/topics/known/records"
+        wire.sendall(
+            f"POST {path} HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n".encode()
+        )
+        answer = wire.makefile("rb")
+        assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
+        while answer.readline() != b"\r\n":
+            pass
+        for _ in range(15):
+            piece = record * 1_000
+            wire.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+            receipts = b""
+            while receipts.count(b"\n") < 1_000:
+                receipts += answer.read(int(answer.readline(), 16))
+                assert answer.read(2) == b"\r\n"
+            assert receipts.count(b'"error_code":200') == 1_000
+        wire.sendall(b"0\r\n\r\n")
+        assert answer.readline() == b"0\r\n"
