@@ -11,14 +11,9 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from pinterest_pipeline import key_commands
 from pinterest_pipeline.config import explained, load_settings
-from pinterest_pipeline.errors import (
-    BadInput,
-    Disagreement,
-    DiskFull,
-    PipelineError,
-    is_disk_full,
-)
+from pinterest_pipeline.errors import BadInput, Disagreement, DiskFull, PipelineError, is_disk_full
 from pinterest_pipeline.records.names import BRANCHES, Branch
 from pinterest_pipeline.terminal import configure_log, err, out, show_error
 
@@ -36,10 +31,18 @@ WHOLE = "The whole pipeline"
 ROOMS = "One room each, in the order of the flow"
 LOOK = "Look and prove"
 
+app.add_typer(key_commands.app, name="keys", rich_help_panel=ROOMS)
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 PostsFile = Annotated[
     Path | None,
     typer.Option("--posts", help="A file of posts (JSON lines, may be .gz) instead of generated ones."),
+]
+OnKafka = Annotated[
+    bool, typer.Option("--kafka", help="Keep the topics in a Kafka node that is started for it.")
+]
+OnS3 = Annotated[
+    bool, typer.Option("--s3", help="Keep the objects in an S3 server (SeaweedFS) that is started for it.")
 ]
 ExitWithParent = Annotated[bool, typer.Option("--exit-with-parent", hidden=True)]
 BranchOption = Annotated[str, typer.Option("--branch", help="batch or stream.", metavar="BRANCH")]
@@ -92,6 +95,8 @@ def demo(
         int | None,
         typer.Option(min=1, help="Posts to send down each branch; 1,000 generated ones, or all of a file."),
     ] = None,
+    on_kafka: OnKafka = False,
+    on_s3: OnS3 = False,
     as_json: AsJson = False,
 ) -> None:
     """Run everything once: fill, send, land, clean, answer, prove, stop.
@@ -99,11 +104,13 @@ def demo(
     Example: pinpipe demo --posts posts.jsonl.gz --count 88
     """
     from pinterest_pipeline import demo as demonstration
+    from pinterest_pipeline.local import chosen_settings
     from pinterest_pipeline.outcome import disagreements
     from pinterest_pipeline.terminal import steps
 
     with steps() as progress:
-        result = demonstration.run(load_settings(), posts, count, progress)
+        chosen = chosen_settings(load_settings(), on_kafka=on_kafka, on_s3=on_s3)
+        result = demonstration.run(chosen, posts, count, progress)
     problems = result.outcome.problems + disagreements(result.outcome)
     if as_json:
         _print_json({"answers": result.outcome.answers, "account": result.outcome.account()})
@@ -117,15 +124,16 @@ def demo(
 
 
 @app.command(rich_help_panel=WHOLE)
-def up() -> None:
+def up(on_kafka: OnKafka = False, on_s3: OnS3 = False) -> None:
     """Start every room on this machine and keep it running until Ctrl-C.
 
     Example: pinpipe up, then in another terminal: pinpipe fill, pinpipe send batch --count 100
     """
-    from pinterest_pipeline.local import Supervisor, stop_event
+    from pinterest_pipeline.local import Supervisor, chosen_settings, fetch_servers, stop_event
     from pinterest_pipeline.pipeline import Workspace
 
-    settings = load_settings()
+    settings = chosen_settings(load_settings(), on_kafka=on_kafka, on_s3=on_s3)
+    fetch_servers(settings, err.print)
     stop = stop_event()
     with Workspace(settings).only_one("up"):
         supervisor = Supervisor(settings)
@@ -134,6 +142,8 @@ def up() -> None:
             out.print(
                 f"The gateway listens on {url}; logs are in {settings.data / 'logs'}; Ctrl-C stops all."
             )
+            if on_kafka:
+                out.print("Topics are in Kafka: give other commands PINPIPE_LOG__HOME=kafka.")
             supervisor.run(stop)
         finally:
             supervisor.stop()
@@ -180,7 +190,7 @@ def doctor() -> None:
 def settings() -> None:
     """List every setting, its default and what it is for."""
     for variable, default, meaning in explained():
-        out.print(f"[bold]{variable}[/] [dim](default {default})[/]\n    {meaning}", soft_wrap=True)
+        out.print(f"[bold]{variable}[/] [dim](default {default or 'none'})[/]\n    {meaning}", soft_wrap=True)
 
 
 @app.command(rich_help_panel=ROOMS)
@@ -246,6 +256,31 @@ def gateway(
 
 
 @app.command(rich_help_panel=ROOMS)
+def kafka(exit_with_parent: ExitWithParent = False) -> None:
+    """Run one Apache Kafka node on this machine, until Ctrl-C; the rooms use it with PINPIPE_LOG__HOME=kafka.
+
+    Example: PINPIPE_KAFKA__PORT=9092 pinpipe kafka
+    """
+    from pinterest_pipeline.broker.distribution import jars
+    from pinterest_pipeline.local import stop_event
+    from pinterest_pipeline.pipeline import Workspace
+
+    settings = load_settings()
+    workspace = Workspace(settings)
+    with workspace.only_one("kafka"):
+        jars(settings.cache, err.print)
+        stop = stop_event(exit_with_parent=exit_with_parent)
+        node = workspace.kafka_node()
+        try:
+            node.start(err.print, stop)
+            err.print(f"Kafka answers on {node.address}; its data and log are in {node.folder}")
+            while not stop.wait(0.5):
+                node.check()
+        finally:
+            node.stop()
+
+
+@app.command(rich_help_panel=ROOMS)
 def sink(exit_with_parent: ExitWithParent = False) -> None:
     """Write the topics as objects, until Ctrl-C."""
     from pinterest_pipeline.local import stop_event
@@ -254,6 +289,22 @@ def sink(exit_with_parent: ExitWithParent = False) -> None:
     workspace = Workspace(load_settings())
     with workspace.only_one("sink"):
         run_sink(workspace, stop_event(exit_with_parent=exit_with_parent))
+
+
+@app.command(rich_help_panel=ROOMS)
+def s3(exit_with_parent: ExitWithParent = False) -> None:
+    """Run an S3 server of one's own (SeaweedFS) in the working folder, until Ctrl-C.
+
+    Example: pinpipe s3, then in another terminal: PINPIPE_OBJECTS__URL=pinpipe:s3 pinpipe up
+    """
+    from pinterest_pipeline.local import stop_event
+    from pinterest_pipeline.pipeline import Workspace
+    from pinterest_pipeline.s3server.server import serve
+
+    workspace = Workspace(load_settings())
+    stop = stop_event(exit_with_parent=exit_with_parent)
+    with workspace.only_one("s3"):
+        serve(workspace.s3, stop, lambda text: err.print(text, soft_wrap=True))
 
 
 @app.command(rich_help_panel=ROOMS)

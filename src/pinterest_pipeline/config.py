@@ -5,12 +5,23 @@ folder (`[sink]` `flush_size = 500`), or from its default, in this order. The so
 addresses of the HTTP API come from `db_creds.yaml`, as in the original project.
 """
 
+import json
 import os
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +32,7 @@ from pydantic_settings import (
 from pinterest_pipeline.errors import SettingError
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
     from sqlalchemy.engine import URL as DatabaseURL
 
 PREFIX = "PINPIPE_"
@@ -42,6 +54,22 @@ class GatewaySettings(_Group):
     )
     max_body_bytes: int = Field(10 * 2**20, ge=1024, description="Largest request body taken, in bytes.")
     max_records: int = Field(10_000, ge=1, description="Most records taken in one request.")
+    access: Literal["auto", "open", "keys"] = Field(
+        "auto",
+        description="Who may call: open (anyone), keys (who has a key), auto (open on loopback, else keys).",
+    )
+    tls_certificate: Path | None = Field(
+        None, description="PEM file with the certificate and its chain; with it the gateway speaks only TLS."
+    )
+    tls_key: Path | None = Field(None, description="PEM file with the certificate's private key.")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file with the CA whose certificate every client must show."
+    )
+    cors_origins: str = Field(
+        "",
+        pattern=r"^(\*|(https?://[^\s/*]+\s*)*)$",
+        description="Origins whose pages may call from a browser, with blanks between; * for any.",
+    )
     max_bytes_in_flight: int = Field(
         256 * 2**20, ge=1024, description="Most bytes of bodies held at once; what is over it gets a 503."
     )
@@ -78,6 +106,9 @@ class GatewaySettings(_Group):
 
 
 class LogSettings(_Group):
+    home: Literal["sqlite", "kafka"] = Field(
+        "sqlite", description="Where topics are kept: sqlite, a file in the working folder, or kafka."
+    )
     partitions: int = Field(
         3, ge=1, le=1000, description="Partitions of a topic that the pipeline creates for itself."
     )
@@ -86,6 +117,43 @@ class LogSettings(_Group):
     )
     max_record_bytes: int = Field(
         2**20, ge=1024, description="Largest record (key and value) the log takes, in bytes."
+    )
+
+
+class KafkaSettings(_Group):
+    bootstrap_servers: str = Field(
+        "",
+        description="Brokers to ask first, as host:port,host:port; empty: the node of 'pinpipe kafka'.",
+    )
+    port: int = Field(
+        9092, ge=0, le=65535, description="Port of the node of 'pinpipe kafka'; 0 lets the system choose."
+    )
+    replication: int = Field(
+        0, ge=0, le=100, description="Copies of a topic that is created; 0 leaves it to the cluster."
+    )
+    delivery_seconds: float = Field(
+        30.0, ge=1, description="Time until a record that the brokers have not acknowledged is given up."
+    )
+    max_waiting_bytes: int = Field(
+        128 * 2**20, ge=2**20, description="Most bytes that may wait for the brokers; more is refused."
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How brokers are reached: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."
+    )
+    sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "AWS_MSK_IAM"] = Field(
+        "", description="How we log in: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or AWS_MSK_IAM."
+    )
+    sasl_username: str = Field("", description="User of PLAIN and SCRAM.")
+    sasl_password: SecretStr | None = Field(None, description="Password of that user; never printed.")
+    ssl_ca: Path | None = Field(
+        None, description="File with the certificates (PEM) that sign the brokers'; else the system's."
+    )
+    ssl_certificate: Path | None = Field(None, description="File with our own certificate (PEM), for mTLS.")
+    ssl_key: Path | None = Field(None, description="File with the key (PEM) of our own certificate.")
+    ssl_key_password: SecretStr | None = Field(None, description="Password of that key; never printed.")
+    region: str = Field("", description="AWS region that AWS_MSK_IAM signs for.")
+    properties: dict[str, SecretStr] = Field(
+        {}, description="Further properties of librdkafka as one JSON object; they come before our own."
     )
 
 
@@ -99,6 +167,68 @@ class SinkSettings(_Group):
         0.1, gt=0, description="Wait before the log is asked again when it had nothing new."
     )
     topics_dir: str = Field("topics", min_length=1, description="First folder of every object's name.")
+
+
+OWN_S3 = "pinpipe:s3"
+"""Instead of a URL: the server that 'pinpipe s3' runs in the working folder."""
+STORE_FORMS = {
+    "file": "file:///absolute/folder",
+    "s3": "s3://bucket/prefix",
+    "gs": "gs://bucket/prefix",
+    "az": "az://account/container/prefix",
+}
+
+
+class ObjectSettings(_Group):
+    url: str = Field(
+        "",
+        description="Where the objects are: file:///folder, s3://bucket/prefix, gs://bucket/prefix or"
+        " az://account/container/prefix; pinpipe:s3 for the server of 'pinpipe s3'; empty for a folder in"
+        " the working folder.",
+    )
+    endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^/\s]+/?)?$",
+        description="Address of an S3 server other than AWS; http:// is taken as it is, without encryption.",
+    )
+    region: str = Field(
+        "", description="Region of the bucket; empty for AWS_REGION, the AWS profile's, or us-east-1."
+    )
+    access_key_id: str = Field(
+        "", description="Access key of S3; empty for AWS's usual chain (environment, profile, role)."
+    )
+    secret_access_key: SecretStr | None = Field(None, description="Secret of that access key; never printed.")
+    timeout_seconds: float = Field(
+        120.0, gt=0, description="Longest that one request to the store may take, its body included."
+    )
+    retry_seconds: float = Field(
+        60.0, ge=0, description="How long a request that failed by the way is tried again."
+    )
+    fetch_bytes: int = Field(
+        2**30, ge=1, description="Bytes of objects that one load step takes, and copies from a remote store."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _has_a_known_form(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url in ("", OWN_S3):
+            return url
+        if parts.scheme not in STORE_FORMS:
+            raise ValueError(f"write one of {', '.join(STORE_FORMS.values())}, {OWN_S3}")
+        is_folder = parts.scheme == "file"
+        needs_path = parts.scheme in ("file", "az")
+        if bool(parts.netloc) == is_folder or (needs_path and not parts.path.strip("/")):
+            raise ValueError(f"write {STORE_FORMS[parts.scheme]}")
+        if parts.query or parts.fragment or "@" in parts.netloc:
+            raise ValueError("a URL of objects takes no user, '?' or '#'; keys have settings of their own")
+        return url
+
+    @model_validator(mode="after")
+    def _has_both_keys(self) -> Self:
+        if bool(self.access_key_id) != bool(self.secret_access_key):
+            raise ValueError("access_key_id and secret_access_key go together")
+        return self
 
 
 class StreamSettings(_Group):
@@ -134,12 +264,17 @@ class Settings(BaseSettings):
         pattern=r"^[a-zA-Z0-9]{1,64}$",
         description="Id of the pipeline's user; part of every topic's, stream's and table's name.",
     )
+    cache: Path = Field(
+        Path("~/.cache/pinpipe"), description="Folder for what is downloaded once, such as Kafka's jars."
+    )
     db_creds: Path = Field(
         Path("db_creds.yaml"), description="File with the source database and the API addresses."
     )
     gateway: GatewaySettings = Field(GatewaySettings(), description="The HTTP front of the event log.")
     log: LogSettings = Field(LogSettings(), description="The event log.")
+    kafka: KafkaSettings = Field(KafkaSettings(), description="Kafka as the home of topics.")
     sink: SinkSettings = Field(SinkSettings(), description="Log to objects.")
+    objects: ObjectSettings = Field(ObjectSettings(), description="The store of objects.")
     stream: StreamSettings = Field(StreamSettings(), description="Streams to Delta tables.")
     engine: EngineSettings = Field(EngineSettings(), description="The engine that cleans and answers.")
 
@@ -175,15 +310,23 @@ def child_environment(settings: Settings) -> dict[str, str]:
 
 
 def variables(settings: BaseModel, prefix: str = PREFIX) -> list[tuple[str, str]]:
-    """Every setting as (environment variable, value)."""
+    """Every setting that has a value as (environment variable, value), secrets in the clear."""
     rows: list[tuple[str, str]] = []
     for name in type(settings).model_fields:
         value = getattr(settings, name)
         variable = prefix + name.upper()
-        rows += (
-            variables(value, variable + "__") if isinstance(value, BaseModel) else [(variable, str(value))]
-        )
+        if isinstance(value, BaseModel):
+            rows += variables(value, variable + "__")
+        elif value is not None:
+            rows.append((variable, _written(value)))
     return rows
+
+
+def _written(value: Any) -> str:
+    """A value as the environment takes it."""
+    if isinstance(value, dict):
+        return json.dumps({name: _written(part) for name, part in value.items()})
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def explained(group: type[BaseModel] = Settings, prefix: str = PREFIX) -> list[tuple[str, str, str]]:
@@ -194,7 +337,8 @@ def explained(group: type[BaseModel] = Settings, prefix: str = PREFIX) -> list[t
         if isinstance(field.default, BaseModel):
             rows += explained(type(field.default), variable + "__")
         else:
-            rows.append((variable, str(field.default), field.description or ""))
+            default = "" if field.default is None else str(field.default)
+            rows.append((variable, default, field.description or ""))
     return rows
 
 
@@ -209,9 +353,17 @@ def _refuse_unknown_variables() -> None:
 
 def _problems(error: ValidationError) -> str:
     return "; ".join(
-        f"{PREFIX}{_joined(problem['loc'])}: {problem['msg']}, got {problem['input']!r}"
+        f"{PREFIX}{_joined(problem['loc'])}: {problem['msg']}{_found(problem)}"
         for problem in error.errors(include_url=False)
     )
+
+
+def _found(problem: "ErrorDetails") -> str:
+    """What was found, unless that is or holds a secret."""
+    is_group = isinstance(problem["input"], dict)
+    place = "__".join(str(part) for part in problem["loc"]).lower()
+    is_secret = any(word in place for word in ("secret", "password", "properties"))
+    return "" if is_group or is_secret else f", got {problem['input']!r}"
 
 
 def _joined(location: tuple[int | str, ...]) -> str:
@@ -239,6 +391,17 @@ class Credentials(_Group):
         pattern=r"^https?://",
         description="Address of the Kinesis half of the API, with its stage.",
     )
+    API_KEY: SecretStr | None = Field(None, description="API key that is shown to both; never printed.")
+    API_CA: Path | None = Field(
+        None, description="PEM file with the CA of the API's certificate, if it is one of your own."
+    )
+
+    @field_validator("API_KEY")
+    @classmethod
+    def _is_one_word(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,1024}", key.get_secret_value()):
+            raise ValueError("a key is one word of ASCII characters")
+        return key
 
     REQUIRED: ClassVar[tuple[str, ...]] = ("HOST", "USER", "PASSWORD", "DATABASE")
 

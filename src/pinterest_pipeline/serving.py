@@ -3,14 +3,17 @@
 import os
 import signal
 import socket
+import ssl
 from contextlib import ExitStack
 from typing import Final
 
 from pinterest_pipeline.config import Settings
+from pinterest_pipeline.gateway.access import check, guards
 from pinterest_pipeline.gateway.access_log import AccessLog
 from pinterest_pipeline.gateway.app import create_app
 from pinterest_pipeline.gateway.figures import Figures, shared_memory
 from pinterest_pipeline.gateway.server import bind, serve
+from pinterest_pipeline.gateway.tls import server_context
 from pinterest_pipeline.local import watch_parent
 from pinterest_pipeline.pipeline import Workspace, prepare
 from pinterest_pipeline.terminal import err
@@ -30,6 +33,8 @@ def run_gateway(
     listener = (
         socket.socket(fileno=fd) if fd is not None else bind(settings.gateway.host, settings.gateway.port)
     )
+    check(settings.gateway, listener.getsockname()[0], settings.data)
+    tls = server_context(settings.gateway)
     err.print(f"listening on {settings.gateway.host}:{listener.getsockname()[1]}")
     count = settings.gateway.workers if workers is None else workers
     memory, number = shared_memory(count), 0
@@ -40,10 +45,12 @@ def run_gateway(
         number = place
     elif exit_with_parent:
         watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    _answer(settings, listener, Figures(memory, number))
+    _answer(settings, listener, tls, Figures(memory, number))
 
 
-def _answer(settings: Settings, listener: socket.socket, figures: Figures) -> None:
+def _answer(
+    settings: Settings, listener: socket.socket, tls: ssl.SSLContext | None, figures: Figures
+) -> None:
     workspace = Workspace(settings)
     with ExitStack() as stack:
         topics, streams = workspace.topics_log(), workspace.streams_log()
@@ -55,8 +62,14 @@ def _answer(settings: Settings, listener: socket.socket, figures: Figures) -> No
         if settings.gateway.access_log != _NO_LOG:
             log = AccessLog(settings.gateway.access_log)
             stack.callback(log.close)
-        observers = () if log is None else (log.note,)
         app = create_app(
-            settings.gateway, topics, streams, settings.log.shards, observers=observers, figures=figures
+            settings.gateway,
+            topics,
+            streams,
+            settings.log.shards,
+            guards=guards(settings.gateway, listener.getsockname()[0], settings.data, figures.refused),
+            observers=() if log is None else (log.note,),
+            figures=figures,
         )
-        serve(app, listener, settings.gateway, figures, *([] if log is None else [log.refused]))
+        on_refusal = {} if log is None else {"on_refusal": log.refused}
+        serve(app, listener, settings.gateway, figures, tls=tls, **on_refusal)

@@ -1,7 +1,8 @@
 """The access log: a line of JSON for each request, written in batches by a thread of its own.
 
 JSON escapes what would begin a new line, and whatever else a request says is taken in ASCII, so that nobody
-can write a line of his own making or move a terminal's cursor. A disk that does not take the lines costs lines and no requests; how many is logged.
+can write a line of his own making or move a terminal's cursor. A disk
+that does not take the lines costs lines and no requests; how many is logged.
 """
 
 import logging

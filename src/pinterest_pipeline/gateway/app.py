@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from pinterest_pipeline.config import GatewaySettings, LogSettings
@@ -46,6 +47,20 @@ def create_app(
             *v3_operations(settings, topics),
             *KinesisProxy(settings, streams, default_shards).operations(),
             *Service({"topics": topics, "streams": streams}, counted).operations(),
-        ]
+        ],
+        secured=bool(guards),
     )
-    return Router(operations, endpoint)
+    router = Router(operations, endpoint)
+    origins = settings.cors_origins.split()
+    return _for_pages_of(origins, router) if origins else router
+
+
+def _for_pages_of(origins: Sequence[str], app: ASGIApp) -> ASGIApp:
+    """Lets pages of these origins call from a browser, without cookies; a preflight needs no key."""
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=["Idempotency-Key", "Retry-After", "WWW-Authenticate"],
+    )

@@ -18,14 +18,14 @@ _POLICY: Final = (
 )
 
 
-def described(operations: Sequence[Operation]) -> list[Operation]:
-    """The operations, and the two that describe them all and themselves."""
+def described(operations: Sequence[Operation], *, secured: bool) -> list[Operation]:
+    """The operations, and the two that describe them all; `secured` when a key is asked for."""
     described: list[Operation] = []
     written: list[tuple[bytes, bytes]] = []  # made when first asked for
 
     def document() -> tuple[bytes, bytes]:
         if not written:
-            made = openapi.document(described, version("pinterest-data-pipeline"))
+            made = openapi.document(described, version("pinterest-data-pipeline"), secured=secured)
             written.append((msgspec.json.encode(made), openapi_page.render(made).encode()))
         return written[0]
 

@@ -46,6 +46,19 @@ UNAVAILABLE: Final = Kind(
     503, 50302, "ServiceUnavailable", "the event log does not answer or its disk is full"
 )
 
+UNAUTHENTICATED: Final = Kind(
+    401, 40101, "MissingAuthenticationTokenException", "no API key was sent, or more than one"
+)
+UNKNOWN_KEY: Final = Kind(
+    401, 40101, "UnrecognizedClientException", "the API key is unknown, revoked or out of date"
+)
+NOT_ALLOWED: Final = Kind(403, 40301, "AccessDeniedException", "the API key has no scope for this")
+RATE_EXCEEDED: Final = Kind(
+    429, 42901, "ThrottlingException", "the API key sends more requests a second than its plan has"
+)
+QUOTA_EXCEEDED: Final = Kind(
+    429, 42901, "LimitExceededException", "the API key has used the requests of its period"
+)
 THROTTLED: Final = Kind(
     429, 42901, "ProvisionedThroughputExceededException", "the log takes no more of this caller for now"
 )
@@ -58,7 +71,10 @@ NOT_ACKNOWLEDGED: Final = Kind(
     503, 50003, "InternalFailure", "the record may have landed: send it again with its Idempotency-Key"
 )
 KEY_REUSED: Final = Kind(
-    422, 42210, "ValidationException", "an Idempotency-Key came again with another request"
+    422,
+    42210,
+    "IdempotentParameterMismatchException",
+    "an Idempotency-Key came again with another request",
 )
 KEY_IN_FLIGHT: Final = Kind(
     409, 40910, "ResourceInUseException", "the first request of this Idempotency-Key is not over"
@@ -102,6 +118,9 @@ OF_BODY: Final = (MEDIA_TYPE, NOT_JSON, MISSING_VALUE, TOO_LARGE)
 
 OF_KEY: Final = (MISSING_VALUE, KEY_REUSED, KEY_IN_FLIGHT)
 """What may be wrong with an Idempotency-Key."""
+
+OF_ACCESS: Final = (UNAUTHENTICATED, UNKNOWN_KEY, NOT_ALLOWED, RATE_EXCEEDED, QUOTA_EXCEEDED)
+"""What a key may lack for an operation that is not public."""
 
 RETRIABLE: Final = (UNAVAILABLE, OVERLOADED, THROTTLED, NOT_ACKNOWLEDGED)
 """Answered with a Retry-After."""

@@ -185,10 +185,11 @@ def _start(answer: Answer | Streamed) -> dict[str, Any]:
 
 def encoding_fault(request: Request, _: Operation) -> Fault | None:
     """What is wrong with the Content-Encoding: a small body could be a large one."""
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding.strip().lower() in ("identity", ""):
-        return None
-    return Fault(MEDIA_TYPE, f"the Content-Encoding is '{encoding[:100]}', send the body as it is")
+    for name, value in request.scope["headers"]:
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            shown = value[:100].decode("latin-1")
+            return Fault(MEDIA_TYPE, f"the Content-Encoding is '{shown}', send the body as it is")
+    return None
 
 
 def media_fault(request: Request, taken: frozenset[str], hint: str) -> Fault | None:

@@ -77,7 +77,7 @@ class Figures(Collector):
         own[row + self._status.get(exchange.status, _FIRST_STATUS)] += 1
 
     def refused(self, fault: Fault) -> None:
-        """Count a request that was refused before its operation was known."""
+        """Count a request that was refused before its operation was known, or for its caller."""
         self._own[_REFUSALS[fault.kind]] += 1
 
     def set_load(self, connections: int, requests: int, bytes_held: int) -> None:
@@ -104,7 +104,7 @@ class Figures(Collector):
         yield _gauge("requests_in_flight", "Requests under way.", sums[_IN_FLIGHT])
         yield _gauge("bytes_in_flight", "Bytes of bodies that requests under way hold.", sums[_BYTES_HELD])
         refusals = CounterMetricFamily(
-            f"{_PREFIX}refusals", "Requests refused before their operation was known.", labels=["reason"]
+            f"{_PREFIX}refusals", "Requests refused for what they are or who sends them.", labels=["reason"]
         )
         for kind, place in _REFUSALS.items():
             if sums[place]:

@@ -12,6 +12,7 @@ from pinterest_pipeline.errors import BadInput, TopicExists, UnknownTopic
 from pinterest_pipeline.eventlog.base import EventLog, PartitionDescription, TopicDescription
 from pinterest_pipeline.gateway import error_codes, requests, v3_resources
 from pinterest_pipeline.gateway import v3_shapes as shapes
+from pinterest_pipeline.gateway.access import allows, refused
 from pinterest_pipeline.gateway.error_codes import (
     EXISTS,
     INVALID_NAME,
@@ -187,7 +188,7 @@ class KafkaV3:
 
     def _topics(self, links: Links, _: Named) -> ResourceList[shapes.KafkaTopic]:
         topics = []
-        for name in self._log.topics():
+        for name in links.visible("topic", self._log.topics()):
             with contextlib.suppress(UnknownTopic):  # deleted meanwhile
                 topics.append(v3_resources.topic(links, self._log.describe(name)))
         return links.listed("KafkaTopic", topics, "topics")
@@ -244,9 +245,10 @@ class KafkaV3:
         return await run_in_threadpool(self._created, request, asked)
 
     def _created(self, request: Request, asked: CreateTopic) -> Answer | Fault:
-        wrong = self._cluster.fault(request.path_params["cluster_id"]) or requests.topic_fault(
-            asked.topic_name
-        )
+        name = asked.topic_name
+        wrong = self._cluster.fault(request.path_params["cluster_id"]) or requests.topic_fault(name)
+        if wrong is None and not allows(request, "create", "topic", name):
+            wrong = refused("create", "topic", name)
         if wrong is not None:
             return wrong
         links = self._cluster.links(request)

@@ -15,12 +15,23 @@ import msgspec
 from pinterest_pipeline.gateway.error_codes import (
     EVERYWHERE,
     NOT_FOUND,
+    OF_ACCESS,
+    QUOTA_EXCEEDED,
+    RATE_EXCEEDED,
     RETRIABLE,
+    UNAUTHENTICATED,
     Kind,
     kafka_v3_code,
     kinesis_status,
 )
-from pinterest_pipeline.gateway.operations import PATH_NUMBERS, Access, Api, Operation, Parameter
+from pinterest_pipeline.gateway.operations import (
+    IDEMPOTENCY_KEY,
+    PATH_NUMBERS,
+    Access,
+    Api,
+    Operation,
+    Parameter,
+)
 from pinterest_pipeline.gateway.responses import (
     JSON_MEDIA,
     KAFKA_MEDIA,
@@ -45,6 +56,10 @@ _KEYS: Final[Json] = {
 }
 
 
+_LATER: Final = (RATE_EXCEEDED, QUOTA_EXCEEDED)  # whose faults say themselves when
+_ECHOED: Final[Json] = {
+    "Idempotency-Key": {"description": "The key of the request, which was kept", "schema": {"type": "string"}}
+}
 _NAME: Final[Json] = {"type": "string", "minLength": 1}
 _NUMBER: Final[Json] = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 _PATH_SCHEMAS: Final[Mapping[str, Json]] = dict.fromkeys(PATH_NUMBERS, _NUMBER) | {
@@ -127,6 +142,8 @@ class _Writer:
             if type_ is not None:
                 content = {operation.media: {"schema": self._schemas[id(type_)]}}
                 answers[str(status)]["content"] = content
+            if IDEMPOTENCY_KEY in operation.parameters:
+                answers[str(status)]["headers"] = _ECHOED
         return answers
 
     def _faults(self, operation: Operation) -> Json:
@@ -156,7 +173,8 @@ def _needs(access: Access) -> str:
 def _kinds(operation: Operation) -> list[Kind]:
     """What may go wrong, each kind once; a parameter of a path may hold what fits no route."""
     unrouted = (NOT_FOUND,) if "{" in operation.path else ()
-    return list(dict.fromkeys((*operation.faults, *unrouted, *EVERYWHERE)))
+    guarded = OF_ACCESS if operation.access is not None else ()
+    return list(dict.fromkeys((*operation.faults, *guarded, *unrouted, *EVERYWHERE)))
 
 
 def _status(api: Api, kind: Kind) -> int:
@@ -171,20 +189,27 @@ def _fault(api: Api, kinds: Sequence[Kind]) -> Json:
         "description": "; ".join(f"{_code(api, kind)}: {kind.when}" for kind in kinds),
         "content": {FAULT_MEDIA[api]: {"schema": schema}},
     }
-    if any(kind in RETRIABLE for kind in kinds):
-        fault["headers"] = _retry_after(required=all(kind in RETRIABLE for kind in kinds))
-    return fault
+    headers = _headers(kinds)
+    return fault | ({"headers": headers} if headers else {})
 
 
-def _retry_after(*, required: bool) -> Json:
-    schema = {"type": "string", "pattern": "^[0-9]+$"}
-    return {
-        "Retry-After": {
+def _headers(kinds: Sequence[Kind]) -> Json:
+    """The headers that come with errors of one status."""
+    headers: Json = {}
+    later = [kind for kind in kinds if kind in (*RETRIABLE, *_LATER)]
+    if later:
+        headers["Retry-After"] = {
             "description": "Seconds after which to try again",
-            "required": required,
-            "schema": schema,
+            "required": len(later) == len(kinds),
+            "schema": {"type": "string", "pattern": "^[0-9]+$"},
         }
-    }
+    if UNAUTHENTICATED in kinds:
+        headers["WWW-Authenticate"] = {
+            "description": "How to show a key",
+            "required": True,
+            "schema": {"type": "string"},
+        }
+    return headers
 
 
 def _code(api: Api, kind: Kind) -> int | str:

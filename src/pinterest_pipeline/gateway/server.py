@@ -7,6 +7,7 @@ import logging
 import resource
 import signal
 import socket
+import ssl
 from typing import Any, Final
 
 import uvicorn
@@ -69,10 +70,11 @@ def serve(
     settings: GatewaySettings,
     figures: Figures,
     on_refusal: RefusalObserver = lambda fault, client: None,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Answer on a listening socket until SIGTERM or SIGINT, then finish what is under way.
 
-    Only the main thread may call this.
+    With `tls`, all of it over TLS. Only the main thread may call this.
     """
     settings = settings.model_copy(update={"max_connections": _affordable(settings.max_connections)})
 
@@ -91,7 +93,9 @@ def serve(
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        ssl_context_factory=None if tls is None else lambda *_: tls,
     )
     server = _Server(config, shared, figures)
     # For a signal before uvicorn listens for them, and for the one that it raises again once it is done.

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from pinterest_pipeline.eventlog.base import EventLog
+from pinterest_pipeline.gateway.access import visible
 from pinterest_pipeline.gateway.error_codes import (
     UNKNOWN_CLUSTER,
     UNKNOWN_PARTITION,
@@ -98,7 +100,8 @@ class OneCluster:
         return Fault(UNKNOWN_CLUSTER, f"there is no cluster '{asked[:100]}' here, only '{self._id}'")
 
     def links(self, request: Request) -> Links:
-        return Links(f"{str(request.base_url).rstrip('/')}{CLUSTERS}", self._log.cluster())
+        here = f"{str(request.base_url).rstrip('/')}{CLUSTERS}"
+        return Links(here, self._log.cluster(), partial(visible, request))
 
     def shown(self, show: Show) -> Handler:
         """Answers with what `show` makes of the path."""

@@ -15,7 +15,7 @@ from pinterest_pipeline.gateway import error_codes, requests
 from pinterest_pipeline.gateway.error_codes import INVALID_BATCH, INVALID_NAME, REFUSED, Fault
 from pinterest_pipeline.gateway.exchange import append, media_fault, read_body
 from pinterest_pipeline.gateway.operations import IDEMPOTENCY_KEY, TRACEPARENT, Access, Body, Operation
-from pinterest_pipeline.gateway.repeats import once, trace_headers
+from pinterest_pipeline.gateway.repeats import echoed, once, trace_headers
 from pinterest_pipeline.gateway.responses import JSON_MEDIA, Answer, Streamed, kafka_v3, kafka_v3_error
 from pinterest_pipeline.gateway.v3_operations import MEDIA, OF_TOPIC, ONE_TOPIC, OneCluster, operation
 from pinterest_pipeline.gateway.v3_records import (
@@ -119,8 +119,8 @@ class V3Produce:
         topic, most = request.path_params["topic_name"], self._settings.max_body_bytes
         stream = RecordStream(request, self._log, self._cluster.id(), topic, key, most).outcomes()
         if "content-length" not in request.headers:
-            return Streamed(_lines(stream, []), JSON_MEDIA)
-        return await _answered(stream)
+            return echoed(request, Streamed(_lines(stream, []), JSON_MEDIA))
+        return echoed(request, await _answered(stream))
 
     async def _batch(self, request: Request) -> Answer | Fault:
         body = await self._wrong(request) or await read_body(request, self._settings.max_body_bytes)
@@ -136,7 +136,7 @@ class V3Produce:
         if isinstance(outcomes, Fault):
             return outcomes
         answer = _batch_answer(self._cluster.id(), topic, entries, found, outcomes)
-        return kafka_v3(answer, 207, records=len(answer.successes))
+        return echoed(request, kafka_v3(answer, 207, records=len(answer.successes)))
 
 
 def _entries(body: bytes) -> list[V3BatchEntry] | Fault:

@@ -1,11 +1,12 @@
 """What the log knows, as the resources of REST v3 with their links (pure)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 from urllib.parse import quote
 
 from pinterest_pipeline.eventlog.base import Cluster, PartitionDescription, TopicDescription
+from pinterest_pipeline.gateway.operations import Noun
 from pinterest_pipeline.gateway.v3_shapes import (
     KafkaBroker,
     KafkaCluster,
@@ -36,11 +37,16 @@ _SINGULAR: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Addresses of what belongs to a cluster; a path is given in its parts: `("topics", "pin")`."""
+    """Addresses of what belongs to a cluster; a path is given in its parts: `("topics", "pin")`.
+
+    A caller is led only to what it may see.
+    """
 
     clusters: str
     """The address of the list of clusters."""
     cluster: Cluster
+    visible: Callable[[Noun, Iterable[str]], list[str]]
+    """Those of the names that the caller may see."""
 
     def to(self, *path: str | int) -> str:
         return "/".join((self.clusters, *(quote(str(part), safe="") for part in (self.cluster.id, *path))))
