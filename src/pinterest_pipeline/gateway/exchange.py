@@ -142,6 +142,7 @@ async def _stream(answer: Streamed, send: Send) -> int:
     """Send the pieces as they come, and count their records; who reads the body has `receive` to itself."""
     records = 0
     await send(_start(answer))
+    await send({"type": "http.response.body", "body": b"", "more_body": True})  # the head goes out at once
     async with aclosing(answer.pieces) as pieces:
         async for piece, count in pieces:
             records += count
