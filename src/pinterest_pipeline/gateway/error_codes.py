@@ -64,6 +64,28 @@ KEY_IN_FLIGHT: Final = Kind(
     409, 40910, "ResourceInUseException", "the first request of this Idempotency-Key is not over"
 )
 
+NOT_ACCEPTABLE: Final = Kind(
+    406, 406, "ValidationException", "the Accept header takes none of the media types of the answer"
+)
+FORMAT_MISMATCH: Final = Kind(
+    406, 40601, "ValidationException", "the Accept header does not fit the format of the consumer instance"
+)
+UNKNOWN_CONSUMER: Final = Kind(
+    404, 40403, "ResourceNotFoundException", "no such consumer instance, or it was not used for too long"
+)
+CONSUMER_EXISTS: Final = Kind(
+    409, 40902, "ResourceInUseException", "a consumer instance of that name exists already"
+)
+ILLEGAL_STATE: Final = Kind(
+    409, 40903, "ResourceInUseException", "the request does not go with what the consumer instance does now"
+)
+INVALID_CONSUMER: Final = Kind(
+    422, 42204, "ValidationException", "a setting of a consumer instance is unknown or has a wrong value"
+)
+UNREADABLE_RECORD: Final = Kind(
+    422, 42203, "SerializationException", "a record in the log is not JSON: read it as binary, or go past it"
+)
+
 KINDS: Final[dict[str, Kind]] = {
     name: kind for name, kind in globals().copy().items() if isinstance(kind, Kind)
 }
@@ -77,6 +99,9 @@ REFUSED: Final[dict[RefusalCode, Kind]] = {
     "rejected": REJECTED,
     "not_acknowledged": NOT_ACKNOWLEDGED,
 }
+
+RETRY_LATER: Final = (UNAVAILABLE, THROTTLED, NOT_ACKNOWLEDGED)
+"""What may pass by itself: the answer says when to come again."""
 
 EVERYWHERE: Final = (INTERNAL, UNAVAILABLE)
 """What any operation may answer."""

@@ -12,20 +12,28 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from pinterest_pipeline.errors import (
+    BadRecord,
+    ConsumerExists,
     DiskFull,
+    Fenced,
     Forbidden,
+    IllegalState,
     KeyInFlight,
     KeyReused,
     PipelineError,
     Retryable,
     TopicExists,
+    UnknownConsumer,
+    UnknownPartition,
     UnknownTopic,
 )
 from pinterest_pipeline.eventlog.base import EventLog, Once, Receipt, Record, Refusal
 from pinterest_pipeline.gateway import responses
 from pinterest_pipeline.gateway.error_codes import (
+    CONSUMER_EXISTS,
     EXISTS,
     FORBIDDEN,
+    ILLEGAL_STATE,
     INTERNAL,
     KEY_IN_FLIGHT,
     KEY_REUSED,
@@ -33,10 +41,14 @@ from pinterest_pipeline.gateway.error_codes import (
     NOT_JSON,
     TOO_LARGE,
     UNAVAILABLE,
+    UNKNOWN_CONSUMER,
+    UNKNOWN_PARTITION,
     UNKNOWN_TOPIC,
+    UNREADABLE_RECORD,
     Fault,
     Kind,
 )
+from pinterest_pipeline.gateway.handover import HandedOver
 from pinterest_pipeline.gateway.operations import Api, Operation
 from pinterest_pipeline.gateway.responses import Answer
 
@@ -115,6 +127,8 @@ def answered(api: Api, answer: Answer | Fault) -> Answer:
 
 
 def respond(answer: Answer) -> Response:
+    if answer.handed_over is not None:
+        return HandedOver(answer)
     return Response(answer.body, answer.status, dict(answer.headers), answer.media)
 
 
@@ -158,6 +172,12 @@ async def append(
 
 _MEANING: Final[tuple[tuple[type[PipelineError], Kind], ...]] = (
     (UnknownTopic, UNKNOWN_TOPIC),
+    (UnknownPartition, UNKNOWN_PARTITION),
+    (UnknownConsumer, UNKNOWN_CONSUMER),
+    (ConsumerExists, CONSUMER_EXISTS),
+    (IllegalState, ILLEGAL_STATE),
+    (BadRecord, UNREADABLE_RECORD),
+    (Fenced, ILLEGAL_STATE),
     (TopicExists, EXISTS),
     (KeyReused, KEY_REUSED),
     (KeyInFlight, KEY_IN_FLIGHT),

@@ -1,6 +1,6 @@
 """What the gateway answers, in the shapes of the REST proxy and of Kinesis (pure)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,11 +16,15 @@ from pinterest_pipeline.eventlog.base import (
 from pinterest_pipeline.eventlog.partitioners import hash_range
 from pinterest_pipeline.eventlog.sequence import sequence_number, shard_id
 from pinterest_pipeline.gateway.error_codes import (
+    FORBIDDEN,
+    NOT_ACKNOWLEDGED,
     RECORD_TOO_LARGE,
     REFUSED,
     RETRY_AFTER_SECONDS,
-    UNAVAILABLE,
+    RETRY_LATER,
+    THROTTLED,
     Fault,
+    Kind,
     kinesis_status,
 )
 
@@ -40,6 +44,8 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
     records: int = 0
     """How many records it acknowledges or holds; only counted, not sent."""
+    handed_over: Callable[[bool], Awaitable[None]] | None = None
+    """Told, once the sending is over, whether the caller was there for all of the answer."""
 
 
 class KafkaError(msgspec.Struct):
@@ -99,7 +105,7 @@ def kinesis(content: Any) -> Answer:
 
 
 def _headers(fault: Fault) -> tuple[tuple[str, str], ...]:
-    if fault.kind is UNAVAILABLE:
+    if fault.kind in RETRY_LATER:
         return (*fault.headers, ("retry-after", str(RETRY_AFTER_SECONDS)))
     return fault.headers
 
@@ -116,11 +122,27 @@ def kinesis_fault(fault: Fault) -> Answer:
     return Answer(body, KINESIS_MEDIA, kinesis_status(fault.kind), _headers(fault))
 
 
-def produced(outcomes: Sequence[Receipt | Refusal]) -> Answer | Fault:
-    """One entry per record; an error as a whole only when every record was too large."""
-    if all(isinstance(outcome, Refusal) and outcome.code == "record_too_large" for outcome in outcomes):
-        return Fault(RECORD_TOO_LARGE, "every record is larger than the log takes")
-    return kafka(Produced([_offset(outcome) for outcome in outcomes]))
+_WHOLE: Final = (RECORD_TOO_LARGE, THROTTLED, NOT_ACKNOWLEDGED)
+"""What every record of a request may have met: then the request as a whole has."""
+
+
+def produced(outcomes: Sequence[Receipt | Refusal], whole: tuple[Kind, ...] = ()) -> Answer | Fault:
+    """One entry for each record, at 403 when the log forbade one; or the fault that every record met.
+
+    `whole` names what may be wrong with the request as a whole beside size, quota and acknowledgement.
+    """
+    if all(type(outcome) is Receipt for outcome in outcomes):
+        return kafka(Produced([_offset(outcome) for outcome in outcomes]))
+    kinds = {REFUSED[outcome.code] if isinstance(outcome, Refusal) else None for outcome in outcomes}
+    for kind in (*_WHOLE, *whole):
+        if kinds == {kind}:
+            return Fault(kind, f"none of the records landed: {_reason(outcomes)}")
+    status = FORBIDDEN.status if FORBIDDEN in kinds else 200
+    return kafka(Produced([_offset(outcome) for outcome in outcomes]), status)
+
+
+def _reason(outcomes: Sequence[Receipt | Refusal]) -> str:
+    return next(outcome.reason for outcome in outcomes if isinstance(outcome, Refusal))
 
 
 def _offset(outcome: Receipt | Refusal) -> ProducedOffset:
