@@ -238,6 +238,7 @@ def gateway(
     import socket
 
     from pinterest_pipeline.gateway.app import create_app
+    from pinterest_pipeline.gateway.consumer_store import ConsumerStore
     from pinterest_pipeline.gateway.server import bind, serve
     from pinterest_pipeline.local import watch_parent
     from pinterest_pipeline.pipeline import Workspace, prepare
@@ -250,12 +251,15 @@ def gateway(
     topics, streams = workspace.topics_log(), workspace.streams_log()
     prepare(settings, "batch", topics)
     prepare(settings, "stream", streams)
+    consumers = ConsumerStore(settings.data / "gateway", settings.gateway.consumer_timeout_seconds)
     if exit_with_parent:
         watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
     err.print(f"listening on {settings.gateway.host}:{listener.getsockname()[1]}")
     try:
-        serve(create_app(settings.gateway, topics, streams, settings.log.shards), listener)
+        app = create_app(settings.gateway, topics, streams, settings.log.shards, consumers=consumers)
+        serve(app, listener)
     finally:
+        consumers.close()
         topics.close()
         streams.close()
 

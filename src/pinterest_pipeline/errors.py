@@ -93,7 +93,7 @@ class UnknownTopic(Fatal):
 
 
 class UnknownPartition(BadInput):
-    def __init__(self, topic: str, partition: int) -> None:
+    def __init__(self, topic: str, partition: int | str) -> None:
         super().__init__(f"'{topic}' has no partition {partition}", "ask for its partitions first")
 
 

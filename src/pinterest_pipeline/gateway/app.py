@@ -16,9 +16,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from pinterest_pipeline.config import GatewaySettings, LogSettings
 from pinterest_pipeline.eventlog.base import EventLog
 from pinterest_pipeline.gateway import responses
+from pinterest_pipeline.gateway.consumer_store import ConsumerStore
+from pinterest_pipeline.gateway.consumers import ConsumerOperations
 from pinterest_pipeline.gateway.error_codes import NOT_FOUND, WRONG_METHOD, Fault
 from pinterest_pipeline.gateway.exchange import Endpoint, Guard, Observer, answered, fault_of, respond
 from pinterest_pipeline.gateway.kafka_v2 import KafkaV2
+from pinterest_pipeline.gateway.kafka_v2_topics import KafkaV2Topics
 from pinterest_pipeline.gateway.kinesis_routes import KinesisProxy
 from pinterest_pipeline.gateway.operations import PUBLIC, Api, Operation
 from pinterest_pipeline.gateway.responses import KINESIS_MEDIA, Answer
@@ -33,10 +36,16 @@ def create_app(
     default_shards: int = DEFAULT_SHARDS,
     guards: Sequence[Guard] = (),
     observers: Sequence[Observer] = (),
+    consumers: ConsumerStore | None = None,
 ) -> Starlette:
-    """The application over the two logs; it closes neither. A stream is created with `default_shards`."""
+    """The application over the two logs and the store of consumer instances; it closes none of them.
+
+    A stream is created with `default_shards`. Without a store there are no consumer instances.
+    """
     operations = [
         *KafkaV2(settings, topics).operations(),
+        *KafkaV2Topics(topics).operations(),
+        *(ConsumerOperations(settings, topics, consumers).operations() if consumers else ()),
         *KinesisProxy(settings, streams, default_shards).operations(),
         _health((topics, streams)),
     ]

@@ -34,12 +34,14 @@ def content_fault(media: str, taken: Sequence[str]) -> Fault | None:
         return None
     named = " or ".join(name for name in taken if name)
     if media in _WITH_SCHEMA:
-        return Fault(MEDIA_TYPE, f"'{media}' needs a schema registry, and this gateway has none; send {named}")
+        return Fault(
+            MEDIA_TYPE, f"'{media}' needs a schema registry, and this gateway has none; send {named}"
+        )
     return Fault(MEDIA_TYPE, f"the Content-Type is '{media[:100]}', send {named}")
 
 
 def accepted(request: Request, offered: Sequence[str]) -> str | Fault:
-    """The media type of the answer that the caller likes most, the first one if it likes all (RFC 9110, 12.5.1)."""
+    """The offered media type that the caller likes most, the first of several (RFC 9110, section 12.5.1)."""
     header = ",".join(request.headers.getlist("accept"))
     if not header.strip() or header.strip() == "*/*":
         return offered[0]

@@ -96,6 +96,19 @@ class Topic(msgspec.Struct):
     partitions: list[TopicPartition]
 
 
+class PartitionOffsets(msgspec.Struct):
+    """Where a partition begins, and the offset that is written next."""
+
+    beginning_offset: int
+    end_offset: int
+
+
+class Brokers(msgspec.Struct):
+    """The ids of the brokers."""
+
+    brokers: list[int]
+
+
 def kafka(content: Any, status: int = 200) -> Answer:
     return Answer(msgspec.json.encode(content), KAFKA_MEDIA, status)
 
