@@ -34,9 +34,11 @@ class Asking:
         assert answer.status_code == 200, answer.text
         return [(place["partition"], place["offset"]) for place in answer.json()["offsets"]]
 
-    def consumer(self, group: str = "g", name: str = "one", **settings: Any) -> "Consumer":
+    def consumer(
+        self, group: str = "g", name: str = "one", settings: Mapping[str, Any] | None = None
+    ) -> "Consumer":
         """A new instance, of JSON from the earliest record where nothing else is said."""
-        body = {"name": name, "format": "json", "auto.offset.reset": "earliest"} | settings
+        body = {"name": name, "format": "json", "auto.offset.reset": "earliest"} | dict(settings or {})
         answer = self.send("POST", f"/consumers/{group}", json=body)
         assert answer.status_code == 200, answer.text
         return Consumer(self, answer.json()["base_uri"].partition("8082")[2])

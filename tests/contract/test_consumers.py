@@ -162,7 +162,7 @@ def test_partitions_are_shared_and_none_is_read_twice(gateway: Asking, open_gate
 
 def test_what_is_read_but_not_kept_comes_again_to_the_next_holder(gateway: Asking) -> None:
     gateway.produce(GEO, *({"value": number, "partition": number} for number in range(4)))
-    first = gateway.consumer(**{"auto.commit.enable": False}).subscribe(GEO)
+    first = gateway.consumer(settings={"auto.commit.enable": False}).subscribe(GEO)
     assert len(first.values()) == 4
     second = gateway.consumer(name="two").subscribe(GEO)
     assert second.values() == []  # all of them are still the first one's
@@ -213,7 +213,7 @@ def test_records_come_once_and_in_order(gateway: Asking) -> None:
 
 def test_binary_records_come_in_base64(gateway: Asking, log: EventLog) -> None:
     log.append(PIN, [Record(b"\x00\xff", b"\x80"), Record(b""), Record(None)]).result(WAIT)
-    consumer = gateway.consumer(format="binary").subscribe(PIN)
+    consumer = gateway.consumer(settings={"format": "binary"}).subscribe(PIN)
     answer = consumer.send("GET", "/records", headers={"Accept": BINARY})
     assert answer.headers["content-type"] == BINARY
     assert [(record["key"], record["value"]) for record in answer.json()] == [
@@ -225,7 +225,7 @@ def test_binary_records_come_in_base64(gateway: Asking, log: EventLog) -> None:
 
 @pytest.mark.parametrize(("format_", "accept"), [("json", BINARY), ("binary", JSON), ("json", "text/html")])
 def test_the_accept_header_must_fit_the_format(gateway: Asking, format_: str, accept: str) -> None:
-    consumer = gateway.consumer(format=format_).subscribe(PIN)
+    consumer = gateway.consumer(settings={"format": format_}).subscribe(PIN)
     answer = consumer.send("GET", "/records", headers={"Accept": accept})
     assert code(answer) == (406, 40601)
     assert consumer.get().status_code == 200
@@ -233,7 +233,7 @@ def test_the_accept_header_must_fit_the_format(gateway: Asking, format_: str, ac
 
 def test_from_the_latest_only_what_comes_after_the_subscription(gateway: Asking) -> None:
     send(gateway, PIN, "before")
-    consumer = gateway.consumer(**{"auto.offset.reset": "latest"}).subscribe(PIN)
+    consumer = gateway.consumer(settings={"auto.offset.reset": "latest"}).subscribe(PIN)
     consumer.parts()
     send(gateway, PIN, "after")
     assert consumer.values() == ["after"]
@@ -306,7 +306,12 @@ def test_waiting_takes_no_threads(gateway: Asking, log: EventLog, monkeypatch: p
     consumers = [gateway.consumer(f"g{number}").subscribe(PIN) for number in range(200)]
     looked: list[int] = []
     read = log.read
-    monkeypatch.setattr(log, "read", lambda *given: looked.append(1) or read(*given))
+
+    def counted(*given: Any) -> Any:
+        looked.append(1)
+        return read(*given)
+
+    monkeypatch.setattr(log, "read", counted)
 
     async def together() -> tuple[list[Any], int]:
         options = {"params": {"timeout": WAIT * 1_000}}
@@ -342,7 +347,7 @@ def test_a_request_waits_for_its_share(gateway: Asking) -> None:
 
 
 def test_fetch_min_bytes_are_waited_for_until_the_time_is_over(gateway: Asking) -> None:
-    consumer = gateway.consumer(**{"fetch.min.bytes": "10"}).subscribe(PIN)
+    consumer = gateway.consumer(settings={"fetch.min.bytes": "10"}).subscribe(PIN)
     send(gateway, PIN, 1)
     assert consumer.values(timeout=1) == [1]
     send(gateway, PIN, "0123456789")
@@ -421,7 +426,7 @@ def test_leaving_keeps_what_was_delivered_only_when_commits_are_automatic(
 ) -> None:
     send(gateway, PIN, 1)
     for group, leave in (("g", ""), ("h", "/subscription")):
-        consumer = gateway.consumer(group, **{"auto.commit.enable": auto}).subscribe(PIN)
+        consumer = gateway.consumer(group, settings={"auto.commit.enable": auto}).subscribe(PIN)
         assert consumer.values() == [1]
         consumer.send("DELETE", leave)
         assert log.committed(group, PIN) == ({0: 1} if auto else {})
@@ -429,7 +434,7 @@ def test_leaving_keeps_what_was_delivered_only_when_commits_are_automatic(
 
 def test_a_commit_without_a_body_keeps_all_that_was_delivered(gateway: Asking, log: EventLog) -> None:
     send(gateway, PIN, 1, 2, 3)
-    consumer = gateway.consumer(**{"auto.commit.enable": "false"}).subscribe(PIN)
+    consumer = gateway.consumer(settings={"auto.commit.enable": "false"}).subscribe(PIN)
     consumer.values(max_bytes=2)
     answer = consumer.commit()
     assert (answer.status_code, answer.json()) == (200, [])
@@ -440,7 +445,7 @@ def test_a_commit_without_a_body_keeps_all_that_was_delivered(gateway: Asking, l
 
 def test_a_commit_names_the_last_record_that_is_done(gateway: Asking, log: EventLog) -> None:
     send(gateway, PIN, 1, 2, 3)
-    consumer = gateway.consumer(**{"auto.commit.enable": False}).subscribe(PIN)
+    consumer = gateway.consumer(settings={"auto.commit.enable": False}).subscribe(PIN)
     answer = consumer.commit({"topic": PIN, "partition": 0, "offset": 1})
     assert answer.status_code == 200
     assert log.committed("g", PIN) == {0: 2}
