@@ -1,20 +1,24 @@
-"""`make bench`: `python -m bench [ingest|answers] [--posts N]`; prints a table of figures and ratios."""
+"""`make bench`: `python -m bench [ingest|gateway|answers] [--posts N]`; prints a table of figures and ratios."""
 
 import argparse
 import tempfile
 from pathlib import Path
 
-from bench import answers, ingest
+from bench import answers, gateway, ingest
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("what", nargs="*", default=["ingest", "answers"], help="ingest, answers")
+    parser.add_argument(
+        "what", nargs="*", default=["ingest", "gateway", "answers"], help="ingest, gateway, answers"
+    )
     parser.add_argument("--posts", type=int, default=1_000_000, help="posts of the 'answers' run")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pinpipe-bench-", dir=Path.cwd()) as folder:
         if "ingest" in arguments.what:
             ingest.run(Path(folder))
+        if "gateway" in arguments.what:
+            gateway.run(Path(folder))
         if "answers" in arguments.what:
             answers.run(Path(folder), arguments.posts)
 

@@ -11,14 +11,9 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from pinterest_pipeline import key_commands
 from pinterest_pipeline.config import explained, load_settings
-from pinterest_pipeline.errors import (
-    BadInput,
-    Disagreement,
-    DiskFull,
-    PipelineError,
-    is_disk_full,
-)
+from pinterest_pipeline.errors import BadInput, Disagreement, DiskFull, PipelineError, is_disk_full
 from pinterest_pipeline.records.names import BRANCHES, Branch
 from pinterest_pipeline.terminal import configure_log, err, out, show_error
 
@@ -36,6 +31,8 @@ WHOLE = "The whole pipeline"
 ROOMS = "One room each, in the order of the flow"
 LOOK = "Look and prove"
 
+app.add_typer(key_commands.app, name="keys", rich_help_panel=ROOMS)
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 PostsFile = Annotated[
     Path | None,
@@ -43,6 +40,9 @@ PostsFile = Annotated[
 ]
 OnKafka = Annotated[
     bool, typer.Option("--kafka", help="Keep the topics in a Kafka node that is started for it.")
+]
+OnS3 = Annotated[
+    bool, typer.Option("--s3", help="Keep the objects in an S3 server (SeaweedFS) that is started for it.")
 ]
 ExitWithParent = Annotated[bool, typer.Option("--exit-with-parent", hidden=True)]
 BranchOption = Annotated[str, typer.Option("--branch", help="batch or stream.", metavar="BRANCH")]
@@ -96,6 +96,7 @@ def demo(
         typer.Option(min=1, help="Posts to send down each branch; 1,000 generated ones, or all of a file."),
     ] = None,
     on_kafka: OnKafka = False,
+    on_s3: OnS3 = False,
     as_json: AsJson = False,
 ) -> None:
     """Run everything once: fill, send, land, clean, answer, prove, stop.
@@ -103,11 +104,13 @@ def demo(
     Example: pinpipe demo --posts posts.jsonl.gz --count 88
     """
     from pinterest_pipeline import demo as demonstration
+    from pinterest_pipeline.local import chosen_settings
     from pinterest_pipeline.outcome import disagreements
     from pinterest_pipeline.terminal import steps
 
     with steps() as progress:
-        result = demonstration.run(load_settings(), posts, count, progress, on_kafka=on_kafka)
+        chosen = chosen_settings(load_settings(), on_kafka=on_kafka, on_s3=on_s3)
+        result = demonstration.run(chosen, posts, count, progress)
     problems = result.outcome.problems + disagreements(result.outcome)
     if as_json:
         _print_json({"answers": result.outcome.answers, "account": result.outcome.account()})
@@ -121,18 +124,19 @@ def demo(
 
 
 @app.command(rich_help_panel=WHOLE)
-def up(on_kafka: OnKafka = False) -> None:
+def up(on_kafka: OnKafka = False, on_s3: OnS3 = False) -> None:
     """Start every room on this machine and keep it running until Ctrl-C.
 
     Example: pinpipe up, then in another terminal: pinpipe fill, pinpipe send batch --count 100
     """
-    from pinterest_pipeline.local import Supervisor, planned, stop_event
+    from pinterest_pipeline.local import Supervisor, chosen_settings, fetch_servers, stop_event
     from pinterest_pipeline.pipeline import Workspace
 
-    settings, rooms = planned(load_settings(), on_kafka=on_kafka, say=err.print)
+    settings = chosen_settings(load_settings(), on_kafka=on_kafka, on_s3=on_s3)
+    fetch_servers(settings, err.print)
     stop = stop_event()
     with Workspace(settings).only_one("up"):
-        supervisor = Supervisor(settings, rooms)
+        supervisor = Supervisor(settings)
         try:
             url = supervisor.start()
             out.print(
@@ -186,7 +190,7 @@ def doctor() -> None:
 def settings() -> None:
     """List every setting, its default and what it is for."""
     for variable, default, meaning in explained():
-        out.print(f"[bold]{variable}[/] [dim](default {default})[/]\n    {meaning}", soft_wrap=True)
+        out.print(f"[bold]{variable}[/] [dim](default {default or 'none'})[/]\n    {meaning}", soft_wrap=True)
 
 
 @app.command(rich_help_panel=ROOMS)
@@ -236,38 +240,19 @@ def send(
 
 @app.command(rich_help_panel=ROOMS)
 def gateway(
-    fd: Annotated[int | None, typer.Option(hidden=True)] = None, exit_with_parent: ExitWithParent = False
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Processes; PINPIPE_GATEWAY__WORKERS if not given.")
+    ] = None,
+    fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    exit_with_parent: ExitWithParent = False,
 ) -> None:
-    """Take posts over HTTP and append them to the event log; answer when they are durable."""
-    import os
-    import signal
-    import socket
+    """Take posts over HTTP and append them to the event log; answer when they are durable.
 
-    from pinterest_pipeline.gateway.app import create_app
-    from pinterest_pipeline.gateway.consumer_store import ConsumerStore
-    from pinterest_pipeline.gateway.server import bind, serve
-    from pinterest_pipeline.local import watch_parent
-    from pinterest_pipeline.pipeline import Workspace, prepare
+    Example: pinpipe gateway --workers 4
+    """
+    from pinterest_pipeline.serving import run_gateway
 
-    settings = load_settings()
-    listener = (
-        socket.socket(fileno=fd) if fd is not None else bind(settings.gateway.host, settings.gateway.port)
-    )
-    workspace = Workspace(settings)
-    topics, streams = workspace.topics_log(), workspace.streams_log()
-    prepare(settings, "batch", topics)
-    prepare(settings, "stream", streams)
-    consumers = ConsumerStore(settings.data / "gateway", settings.gateway.consumer_timeout_seconds)
-    if exit_with_parent:
-        watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    err.print(f"listening on {settings.gateway.host}:{listener.getsockname()[1]}")
-    try:
-        app = create_app(settings.gateway, topics, streams, settings.log.shards, consumers=consumers)
-        serve(app, listener)
-    finally:
-        consumers.close()
-        topics.close()
-        streams.close()
+    run_gateway(load_settings(), workers, fd, exit_with_parent=exit_with_parent)
 
 
 @app.command(rich_help_panel=ROOMS)
@@ -304,6 +289,22 @@ def sink(exit_with_parent: ExitWithParent = False) -> None:
     workspace = Workspace(load_settings())
     with workspace.only_one("sink"):
         run_sink(workspace, stop_event(exit_with_parent=exit_with_parent))
+
+
+@app.command(rich_help_panel=ROOMS)
+def s3(exit_with_parent: ExitWithParent = False) -> None:
+    """Run an S3 server of one's own (SeaweedFS) in the working folder, until Ctrl-C.
+
+    Example: pinpipe s3, then in another terminal: PINPIPE_OBJECTS__URL=pinpipe:s3 pinpipe up
+    """
+    from pinterest_pipeline.local import stop_event
+    from pinterest_pipeline.pipeline import Workspace
+    from pinterest_pipeline.s3server.server import serve
+
+    workspace = Workspace(load_settings())
+    stop = stop_event(exit_with_parent=exit_with_parent)
+    with workspace.only_one("s3"):
+        serve(workspace.s3, stop, lambda text: err.print(text, soft_wrap=True))
 
 
 @app.command(rich_help_panel=ROOMS)

@@ -7,11 +7,21 @@ addresses of the HTTP API come from `db_creds.yaml`, as in the original project.
 
 import json
 import os
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -22,6 +32,7 @@ from pydantic_settings import (
 from pinterest_pipeline.errors import SettingError
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
     from sqlalchemy.engine import URL as DatabaseURL
 
 PREFIX = "PINPIPE_"
@@ -38,6 +49,9 @@ class GatewaySettings(_Group):
     port: int = Field(
         8082, ge=0, le=65535, description="Port the gateway listens on; 0 lets the system choose."
     )
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes that answer; the limits on connections and bytes are for each."
+    )
     max_body_bytes: int = Field(10 * 2**20, ge=1024, description="Largest request body taken, in bytes.")
     max_records: int = Field(10_000, ge=1, description="Most records taken in one request.")
     advertised_url: str = Field(
@@ -51,6 +65,55 @@ class GatewaySettings(_Group):
     consumer_max_wait_seconds: float = Field(
         60.0, ge=0, description="Longest wait for records of one request of a consumer instance."
     )
+    access: Literal["auto", "open", "keys"] = Field(
+        "auto",
+        description="Who may call: open (anyone), keys (who has a key), auto (open on loopback, else keys).",
+    )
+    tls_certificate: Path | None = Field(
+        None, description="PEM file with the certificate and its chain; with it the gateway speaks only TLS."
+    )
+    tls_key: Path | None = Field(None, description="PEM file with the certificate's private key.")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file with the CA whose certificate every client must show."
+    )
+    cors_origins: str = Field(
+        "",
+        pattern=r"^(\*|(https?://[^\s/*]+\s*)*)$",
+        description="Origins whose pages may call from a browser, with blanks between; * for any.",
+    )
+    max_bytes_in_flight: int = Field(
+        256 * 2**20, ge=1024, description="Most bytes of bodies held at once; what is over it gets a 503."
+    )
+    max_connections: int = Field(10_000, ge=1, description="Most connections at once; one more gets a 503.")
+    max_header_bytes: int = Field(
+        32 * 2**10, ge=1024, description="Largest head of a request, in bytes; larger gets a 431."
+    )
+    max_url_bytes: int = Field(
+        8 * 2**10, ge=256, description="Longest address in a request, in bytes; longer gets a 414."
+    )
+    header_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="Time for the head of a request to come in, from the connection or first byte.",
+    )
+    body_seconds: float = Field(60.0, gt=0, description="Time for the body of a request to come in.")
+    answer_seconds: float = Field(60.0, gt=0, description="Time for a client to take an answer.")
+    keep_alive_seconds: float = Field(
+        75.0, gt=0, description="Time an idle connection is kept; longer than clients keep theirs."
+    )
+    access_log: str = Field(
+        "off",
+        min_length=1,
+        description="Where a JSON line for each request goes: off, a file, or - for standard error.",
+    )
+
+    @model_validator(mode="after")
+    def _one_body_fits(self) -> "GatewaySettings":
+        if self.max_bytes_in_flight < self.max_body_bytes:
+            raise ValueError(
+                "max_bytes_in_flight is smaller than max_body_bytes, so that no large body would be taken"
+            )
+        return self
 
 
 class LogSettings(_Group):
@@ -117,6 +180,68 @@ class SinkSettings(_Group):
     topics_dir: str = Field("topics", min_length=1, description="First folder of every object's name.")
 
 
+OWN_S3 = "pinpipe:s3"
+"""Instead of a URL: the server that 'pinpipe s3' runs in the working folder."""
+STORE_FORMS = {
+    "file": "file:///absolute/folder",
+    "s3": "s3://bucket/prefix",
+    "gs": "gs://bucket/prefix",
+    "az": "az://account/container/prefix",
+}
+
+
+class ObjectSettings(_Group):
+    url: str = Field(
+        "",
+        description="Where the objects are: file:///folder, s3://bucket/prefix, gs://bucket/prefix or"
+        " az://account/container/prefix; pinpipe:s3 for the server of 'pinpipe s3'; empty for a folder in"
+        " the working folder.",
+    )
+    endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^/\s]+/?)?$",
+        description="Address of an S3 server other than AWS; http:// is taken as it is, without encryption.",
+    )
+    region: str = Field(
+        "", description="Region of the bucket; empty for AWS_REGION, the AWS profile's, or us-east-1."
+    )
+    access_key_id: str = Field(
+        "", description="Access key of S3; empty for AWS's usual chain (environment, profile, role)."
+    )
+    secret_access_key: SecretStr | None = Field(None, description="Secret of that access key; never printed.")
+    timeout_seconds: float = Field(
+        120.0, gt=0, description="Longest that one request to the store may take, its body included."
+    )
+    retry_seconds: float = Field(
+        60.0, ge=0, description="How long a request that failed by the way is tried again."
+    )
+    fetch_bytes: int = Field(
+        2**30, ge=1, description="Bytes of objects that one load step takes, and copies from a remote store."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _has_a_known_form(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url in ("", OWN_S3):
+            return url
+        if parts.scheme not in STORE_FORMS:
+            raise ValueError(f"write one of {', '.join(STORE_FORMS.values())}, {OWN_S3}")
+        is_folder = parts.scheme == "file"
+        needs_path = parts.scheme in ("file", "az")
+        if bool(parts.netloc) == is_folder or (needs_path and not parts.path.strip("/")):
+            raise ValueError(f"write {STORE_FORMS[parts.scheme]}")
+        if parts.query or parts.fragment or "@" in parts.netloc:
+            raise ValueError("a URL of objects takes no user, '?' or '#'; keys have settings of their own")
+        return url
+
+    @model_validator(mode="after")
+    def _has_both_keys(self) -> Self:
+        if bool(self.access_key_id) != bool(self.secret_access_key):
+            raise ValueError("access_key_id and secret_access_key go together")
+        return self
+
+
 class StreamSettings(_Group):
     batch_records: int = Field(20_000, ge=1, description="Most records of one micro-batch.")
     poll_seconds: float = Field(
@@ -160,6 +285,7 @@ class Settings(BaseSettings):
     log: LogSettings = Field(LogSettings(), description="The event log.")
     kafka: KafkaSettings = Field(KafkaSettings(), description="Kafka as the home of topics.")
     sink: SinkSettings = Field(SinkSettings(), description="Log to objects.")
+    objects: ObjectSettings = Field(ObjectSettings(), description="The store of objects.")
     stream: StreamSettings = Field(StreamSettings(), description="Streams to Delta tables.")
     engine: EngineSettings = Field(EngineSettings(), description="The engine that cleans and answers.")
 
@@ -195,7 +321,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
 
 
 def variables(settings: BaseModel, prefix: str = PREFIX) -> list[tuple[str, str]]:
-    """Every setting that has a value as (environment variable, value); secrets are among them."""
+    """Every setting that has a value as (environment variable, value), secrets in the clear."""
     rows: list[tuple[str, str]] = []
     for name in type(settings).model_fields:
         value = getattr(settings, name)
@@ -222,7 +348,8 @@ def explained(group: type[BaseModel] = Settings, prefix: str = PREFIX) -> list[t
         if isinstance(field.default, BaseModel):
             rows += explained(type(field.default), variable + "__")
         else:
-            rows.append((variable, str(field.default), field.description or ""))
+            default = "" if field.default is None else str(field.default)
+            rows.append((variable, default, field.description or ""))
     return rows
 
 
@@ -237,14 +364,17 @@ def _refuse_unknown_variables() -> None:
 
 def _problems(error: ValidationError) -> str:
     return "; ".join(
-        f"{PREFIX}{_joined(problem['loc'])}: {problem['msg']}{_found(problem['loc'], problem['input'])}"
+        f"{PREFIX}{_joined(problem['loc'])}: {problem['msg']}{_found(problem)}"
         for problem in error.errors(include_url=False)
     )
 
 
-def _found(location: tuple[int | str, ...], value: object) -> str:
-    may_be_secret = any("PASSWORD" in str(part).upper() or part == "properties" for part in location)
-    return "" if may_be_secret else f", got {value!r}"
+def _found(problem: "ErrorDetails") -> str:
+    """What was found, unless that is or holds a secret."""
+    is_group = isinstance(problem["input"], dict)
+    place = "__".join(str(part) for part in problem["loc"]).lower()
+    is_secret = any(word in place for word in ("secret", "password", "properties"))
+    return "" if is_group or is_secret else f", got {problem['input']!r}"
 
 
 def _joined(location: tuple[int | str, ...]) -> str:
@@ -272,6 +402,17 @@ class Credentials(_Group):
         pattern=r"^https?://",
         description="Address of the Kinesis half of the API, with its stage.",
     )
+    API_KEY: SecretStr | None = Field(None, description="API key that is shown to both; never printed.")
+    API_CA: Path | None = Field(
+        None, description="PEM file with the CA of the API's certificate, if it is one of your own."
+    )
+
+    @field_validator("API_KEY")
+    @classmethod
+    def _is_one_word(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,1024}", key.get_secret_value()):
+            raise ValueError("a key is one word of ASCII characters")
+        return key
 
     REQUIRED: ClassVar[tuple[str, ...]] = ("HOST", "USER", "PASSWORD", "DATABASE")
 

@@ -19,6 +19,7 @@ PipelineError            says what was wrong, what was found, what to do; carrie
     ├── UnknownConsumer  the gateway has no such consumer instance
     ├── ConsumerExists   the gateway has a consumer instance of that name already
     ├── IllegalState     what is asked for does not go with what the consumer instance does now
+    ├── NoSuchObject     the store holds no object at a key
     ├── KeyReused        an idempotency key came again with another request
     ├── Forbidden        a login or a permission was refused
     ├── MissingPart      an optional part of the pipeline is not installed
@@ -123,6 +124,13 @@ class ConsumerExists(Fatal):
 
 class IllegalState(Fatal):
     exit_code = 4
+
+
+class NoSuchObject(Fatal):
+    exit_code = 4
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"there is no object {where}", "it was deleted, or it is the wrong store")
 
 
 class KeyReused(Fatal):

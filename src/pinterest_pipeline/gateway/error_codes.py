@@ -46,6 +46,19 @@ UNAVAILABLE: Final = Kind(
     503, 50302, "ServiceUnavailable", "the event log does not answer or its disk is full"
 )
 
+UNAUTHENTICATED: Final = Kind(
+    401, 40101, "MissingAuthenticationTokenException", "no API key was sent, or more than one"
+)
+UNKNOWN_KEY: Final = Kind(
+    401, 40101, "UnrecognizedClientException", "the API key is unknown, revoked or out of date"
+)
+NOT_ALLOWED: Final = Kind(403, 40301, "AccessDeniedException", "the API key has no scope for this")
+RATE_EXCEEDED: Final = Kind(
+    429, 42901, "ThrottlingException", "the API key sends more requests a second than its plan has"
+)
+QUOTA_EXCEEDED: Final = Kind(
+    429, 42901, "LimitExceededException", "the API key has used the requests of its period"
+)
 THROTTLED: Final = Kind(
     429, 42901, "ProvisionedThroughputExceededException", "the log takes no more of this caller for now"
 )
@@ -58,7 +71,10 @@ NOT_ACKNOWLEDGED: Final = Kind(
     503, 50003, "InternalFailure", "the record may have landed: send it again with its Idempotency-Key"
 )
 KEY_REUSED: Final = Kind(
-    422, 42210, "ValidationException", "an Idempotency-Key came again with another request"
+    422,
+    42210,
+    "IdempotentParameterMismatchException",
+    "an Idempotency-Key came again with another request",
 )
 KEY_IN_FLIGHT: Final = Kind(
     409, 40910, "ResourceInUseException", "the first request of this Idempotency-Key is not over"
@@ -85,6 +101,13 @@ INVALID_CONSUMER: Final = Kind(
 UNREADABLE_RECORD: Final = Kind(
     422, 42203, "SerializationException", "a record in the log is not JSON: read it as binary, or go past it"
 )
+BAD_REQUEST: Final = Kind(400, 400, "ValidationException", "the request is not valid HTTP/1.1")
+TIMEOUT: Final = Kind(408, 408, "RequestExpired", "the request did not come in in time")
+URL_TOO_LONG: Final = Kind(414, 414, "ValidationException", "the address of the request is too long")
+HEAD_TOO_LARGE: Final = Kind(431, 431, "ValidationException", "the head of the request is too large")
+OVERLOADED: Final = Kind(
+    503, 50303, "ServiceUnavailable", "the gateway has too much under way; nothing of the request was done"
+)
 
 KINDS: Final[dict[str, Kind]] = {
     name: kind for name, kind in globals().copy().items() if isinstance(kind, Kind)
@@ -100,11 +123,11 @@ REFUSED: Final[dict[RefusalCode, Kind]] = {
     "not_acknowledged": NOT_ACKNOWLEDGED,
 }
 
-RETRY_LATER: Final = (UNAVAILABLE, THROTTLED, NOT_ACKNOWLEDGED)
-"""What may pass by itself: the answer says when to come again."""
-
-EVERYWHERE: Final = (INTERNAL, UNAVAILABLE)
+EVERYWHERE: Final = (INTERNAL, UNAVAILABLE, OVERLOADED)
 """What any operation may answer."""
+
+RETRIABLE: Final = (UNAVAILABLE, OVERLOADED, THROTTLED, NOT_ACKNOWLEDGED)
+"""Answered with a Retry-After."""
 
 RETRY_AFTER_SECONDS: Final = 1
 

@@ -20,7 +20,7 @@ from pinterest_pipeline.gateway.operations import (
     Handler,
     Operation,
 )
-from pinterest_pipeline.gateway.repeats import once, trace_headers
+from pinterest_pipeline.gateway.repeats import echoed, once, trace_headers
 from pinterest_pipeline.gateway.responses import KAFKA_MEDIA, Answer
 
 _FAULTS: Final = (
@@ -107,9 +107,8 @@ class KafkaV2:
         outcomes = await append(self._log, topic, records, once(request, body))
         if isinstance(outcomes, Fault):
             return outcomes
-        return responses.produced(
-            outcomes, (UNKNOWN_PARTITION,) if "partition" in request.path_params else ()
-        )
+        whole = (UNKNOWN_PARTITION,) if "partition" in request.path_params else ()
+        return echoed(request, responses.produced(outcomes, whole))
 
 
 def _placed(request: Request, records: list[Record] | Fault) -> list[Record] | Fault:

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from pinterest_pipeline.errors import UnknownPartition
 from pinterest_pipeline.eventlog.base import EventLog, PartitionDescription
 from pinterest_pipeline.gateway import media, requests, responses
+from pinterest_pipeline.gateway.access import visible
 from pinterest_pipeline.gateway.error_codes import NOT_ACCEPTABLE, UNKNOWN_PARTITION, UNKNOWN_TOPIC, Kind
 from pinterest_pipeline.gateway.kafka_v2 import negotiated
 from pinterest_pipeline.gateway.operations import Access, Handler, Operation
@@ -75,8 +76,8 @@ class KafkaV2Topics:
             ),
         ]
 
-    async def _list(self, _: Request) -> Answer:
-        return responses.kafka(await run_in_threadpool(self._log.topics))
+    async def _list(self, request: Request) -> Answer:
+        return responses.kafka(visible(request, "topic", await run_in_threadpool(self._log.topics)))
 
     async def _topic(self, request: Request) -> Answer:
         name = request.path_params["topic"]

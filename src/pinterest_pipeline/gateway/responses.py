@@ -20,8 +20,8 @@ from pinterest_pipeline.gateway.error_codes import (
     NOT_ACKNOWLEDGED,
     RECORD_TOO_LARGE,
     REFUSED,
+    RETRIABLE,
     RETRY_AFTER_SECONDS,
-    RETRY_LATER,
     THROTTLED,
     Fault,
     Kind,
@@ -109,16 +109,16 @@ class Brokers(msgspec.Struct):
     brokers: list[int]
 
 
-def kafka(content: Any, status: int = 200) -> Answer:
-    return Answer(msgspec.json.encode(content), KAFKA_MEDIA, status)
+def kafka(content: Any, status: int = 200, records: int = 0) -> Answer:
+    return Answer(msgspec.json.encode(content), KAFKA_MEDIA, status, records=records)
 
 
-def kinesis(content: Any) -> Answer:
-    return Answer(msgspec.json.encode(content), KINESIS_MEDIA)
+def kinesis(content: Any, records: int = 0) -> Answer:
+    return Answer(msgspec.json.encode(content), KINESIS_MEDIA, records=records)
 
 
 def _headers(fault: Fault) -> tuple[tuple[str, str], ...]:
-    if fault.kind in RETRY_LATER:
+    if fault.kind in RETRIABLE:
         return (*fault.headers, ("retry-after", str(RETRY_AFTER_SECONDS)))
     return fault.headers
 
@@ -135,6 +135,12 @@ def kinesis_fault(fault: Fault) -> Answer:
     return Answer(body, KINESIS_MEDIA, kinesis_status(fault.kind), _headers(fault))
 
 
+def refusal(fault: Fault) -> Answer:
+    """A fault found before it is known which half of the API is meant, as both halves write theirs."""
+    content = {"error_code": fault.kind.kafka, "__type": fault.kind.kinesis, "message": fault.message}
+    return Answer(msgspec.json.encode(content), KINESIS_MEDIA, fault.kind.status, _headers(fault))
+
+
 _WHOLE: Final = (RECORD_TOO_LARGE, THROTTLED, NOT_ACKNOWLEDGED)
 """What every record of a request may have met: then the request as a whole has."""
 
@@ -145,17 +151,22 @@ def produced(outcomes: Sequence[Receipt | Refusal], whole: tuple[Kind, ...] = ()
     `whole` names what may be wrong with the request as a whole beside size, quota and acknowledgement.
     """
     if all(type(outcome) is Receipt for outcome in outcomes):
-        return kafka(Produced([_offset(outcome) for outcome in outcomes]))
+        return kafka(Produced([_offset(outcome) for outcome in outcomes]), records=len(outcomes))
     kinds = {REFUSED[outcome.code] if isinstance(outcome, Refusal) else None for outcome in outcomes}
     for kind in (*_WHOLE, *whole):
         if kinds == {kind}:
             return Fault(kind, f"none of the records landed: {_reason(outcomes)}")
     status = FORBIDDEN.status if FORBIDDEN in kinds else 200
-    return kafka(Produced([_offset(outcome) for outcome in outcomes]), status)
+    content = Produced([_offset(outcome) for outcome in outcomes])
+    return kafka(content, status, records=_received(outcomes))
 
 
 def _reason(outcomes: Sequence[Receipt | Refusal]) -> str:
     return next(outcome.reason for outcome in outcomes if isinstance(outcome, Refusal))
+
+
+def _received(outcomes: Sequence[Receipt | Refusal]) -> int:
+    return sum(isinstance(outcome, Receipt) for outcome in outcomes)
 
 
 def _offset(outcome: Receipt | Refusal) -> ProducedOffset:
@@ -182,13 +193,17 @@ def topic_partition(known: PartitionDescription) -> TopicPartition:
 def record_put(outcome: Receipt | Refusal) -> Answer | Fault:
     if isinstance(outcome, Refusal):
         return Fault(REFUSED[outcome.code], outcome.reason)
-    return kinesis(_placed(outcome))
+    return kinesis(_placed(outcome), records=1)
 
 
 def records_put(outcomes: Sequence[Receipt | Refusal]) -> Answer:
     """One entry per record; `FailedRecordCount` says how many of them are errors."""
-    failed = sum(isinstance(outcome, Refusal) for outcome in outcomes)
-    return kinesis({"FailedRecordCount": failed, "Records": [_placed(outcome) for outcome in outcomes]})
+    received = _received(outcomes)
+    content = {
+        "FailedRecordCount": len(outcomes) - received,
+        "Records": [_placed(outcome) for outcome in outcomes],
+    }
+    return kinesis(content, received)
 
 
 def _placed(outcome: Receipt | Refusal) -> dict[str, str]:
@@ -208,7 +223,8 @@ def records(stored: Iterable[StoredRecord], next_iterator: str, behind_ms: int) 
         }
         for record in stored
     ]
-    return kinesis({"Records": entries, "NextShardIterator": next_iterator, "MillisBehindLatest": behind_ms})
+    content = {"Records": entries, "NextShardIterator": next_iterator, "MillisBehindLatest": behind_ms}
+    return kinesis(content, len(entries))
 
 
 def streams(descriptions: Sequence[TopicDescription]) -> Answer:

@@ -29,7 +29,7 @@ def test_what_every_record_met_is_the_answer(code: RefusalCode, kind: Kind) -> N
     assert f"because of {code}" in fault.message
 
 
-@pytest.mark.parametrize("kind", error_codes.RETRY_LATER)
+@pytest.mark.parametrize("kind", error_codes.RETRIABLE)
 def test_what_may_pass_says_when_to_come_again(kind: Kind) -> None:
     assert ("retry-after", "1") in responses.kafka_fault(Fault(kind, "later")).headers
 
