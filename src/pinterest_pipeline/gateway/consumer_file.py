@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -70,6 +70,10 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     ranges: list[Range]
 
 
+def _anything(_: str) -> bool:
+    return True
+
+
 class Instance(msgspec.Struct, frozen=True):
     """A consumer instance, as it is at a generation; `topics` are those its subscription came to."""
 
@@ -81,6 +85,8 @@ class Instance(msgspec.Struct, frozen=True):
     topics: list[str]
     answer: Kept | None
     generation: int
+    may_read: Callable[[str], bool] = _anything
+    """Whether the caller of this request may read a topic."""
 
 
 class Holding(msgspec.Struct, frozen=True, array_like=True):

@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from pinterest_pipeline.errors import BadInput, IllegalState, UnknownGroup, UnknownPartition, UnknownTopic
+from pinterest_pipeline.errors import (
+    BadInput,
+    Forbidden,
+    IllegalState,
+    UnknownGroup,
+    UnknownPartition,
+    UnknownTopic,
+)
 from pinterest_pipeline.eventlog.base import EventLog, Part
 from pinterest_pipeline.gateway.consumer_file import Holding, Instance, Kept, Topics
 from pinterest_pipeline.gateway.consumer_reads import Reading, next_records, same_records
@@ -53,7 +60,7 @@ class Consumers:
             raise _exclusive("partitions are assigned")
         if before is not None and (before.topics is None) != (subscription.topics is None):
             raise _exclusive("it is subscribed the other way")
-        names = self._names(subscription)
+        names = self._names(instance, subscription)
         self._refuse_members(instance.group)
         self.keep(instance)
         self._store.subscribe(instance, subscription)
@@ -65,13 +72,13 @@ class Consumers:
         self._store.subscribe(instance, None)
 
     def subscribed(self, instance: Instance) -> list[str]:
-        return [] if instance.subscription is None else self._names(instance.subscription)
+        return [] if instance.subscription is None else self._names(instance, instance.subscription)
 
     def assign(self, instance: Instance, parts: Sequence[Part]) -> None:
         """Read these partitions whoever else does; raises IllegalState, UnknownTopic, UnknownPartition."""
         if instance.subscription is not None:
             raise _exclusive("it is subscribed")
-        self._check(parts)
+        self._check(instance, parts)
         self._refuse_members(instance.group)
         self.keep(instance)
         self._store.assign(instance, parts, self._topics({topic for topic, _ in parts}))
@@ -80,8 +87,9 @@ class Consumers:
         """The partitions that are the instance's now, each with its position."""
         if instance.subscription is None:
             holdings = self._store.holdings(instance)
+            _check_allowed(instance, {holding.topic for holding in holdings})
         else:
-            holdings = self._shared(instance, self._names(instance.subscription))
+            holdings = self._shared(instance, self._names(instance, instance.subscription))
         if all(holding.position is not None for holding in holdings):
             return holdings
         self._place(instance, [holding for holding in holdings if holding.position is None])
@@ -129,6 +137,8 @@ class Consumers:
         return bool(lost)
 
     def same_records(self, instance: Instance, kept: Kept) -> Reading:
+        """The records of an answer once more; raises IllegalState when they are not there any more."""
+        _check_allowed(instance, (range_.topic for range_ in kept.ranges))
         return same_records(self._log, kept, instance.settings.format)
 
     # Positions of the group
@@ -157,7 +167,7 @@ class Consumers:
             self._commit_delivered(instance)
             return
         positions = {(entry.topic, entry.partition): entry.offset + 1 for entry in offsets}
-        self._check(positions)
+        self._check(instance, positions)
         if instance.subscription is not None:
             for part in positions:
                 self._refuse_other(instance, part)
@@ -181,7 +191,7 @@ class Consumers:
 
     def committed(self, instance: Instance, parts: Sequence[Part]) -> list[Committed]:
         """The group's positions in these partitions, where there are any."""
-        self._check(parts)
+        self._check(instance, parts)
         kept = {topic: self._log.committed(instance.group, topic) for topic in {topic for topic, _ in parts}}
         return [
             Committed(topic, partition, kept[topic][partition])
@@ -204,18 +214,18 @@ class Consumers:
             (holdings[part], position, holdings[part].committed) for part, position in positions.items()
         )
 
-    def edges(self, parts: Sequence[Part], *, end: bool) -> dict[Part, int]:
+    def edges(self, instance: Instance, parts: Sequence[Part], *, end: bool) -> dict[Part, int]:
         """Where partitions begin or end; raises UnknownTopic, UnknownPartition."""
-        self._check(parts)
+        self._check(instance, parts)
         look = self._log.ends if end else self._log.beginnings
         found = {topic: look(topic) for topic in {topic for topic, _ in parts}}
         return {(topic, partition): found[topic][partition] for topic, partition in parts}
 
-    def at_times(self, times: Iterable[PartitionTime]) -> dict[Part, int]:
+    def at_times(self, instance: Instance, times: Iterable[PartitionTime]) -> dict[Part, int]:
         """The first offsets that are not before these times; raises UnknownTopic, UnknownPartition."""
         found: dict[Part, int] = {}
         for entry in times:
-            self._check([(entry.topic, entry.partition)])
+            self._check(instance, [(entry.topic, entry.partition)])
             milliseconds = int(entry.timestamp.timestamp() * 1_000)
             found[entry.topic, entry.partition] = self._log.offsets_at(entry.topic, milliseconds)[
                 entry.partition
@@ -224,10 +234,15 @@ class Consumers:
 
     # What is known of topics and groups
 
-    def _names(self, subscription: Subscribe) -> list[str]:
+    def _names(self, instance: Instance, subscription: Subscribe) -> list[str]:
+        """The topics of a subscription; a pattern fits only those that the caller may read."""
         if subscription.topic_pattern is None:
-            return subscription.topics or []
-        return _matching(subscription.topic_pattern, self._log.topics())
+            names = subscription.topics or []
+            _check_allowed(instance, names)
+            return names
+        return _matching(
+            subscription.topic_pattern, [name for name in self._log.topics() if instance.may_read(name)]
+        )
 
     def _topics(self, names: Iterable[str]) -> Topics:
         """Those of the topics that are there."""
@@ -247,7 +262,8 @@ class Consumers:
         self._known[name] = (now + _KNOWN_SECONDS, (described.id, described.partitions))
         return self._known[name][1]
 
-    def _check(self, parts: Iterable[Part]) -> None:
+    def _check(self, instance: Instance, parts: Iterable[Part]) -> None:
+        _check_allowed(instance, (topic for topic, _ in parts))
         for topic, partition in parts:
             if partition >= self._topic(topic)[1]:
                 raise UnknownPartition(topic, partition)
@@ -261,6 +277,12 @@ class Consumers:
                     f"the group '{group}' has {len(members)} consumers that are no instances of this gateway",
                     "choose another group, or stop them",
                 )
+
+
+def _check_allowed(instance: Instance, topics: Iterable[str]) -> None:
+    for topic in topics:
+        if not instance.may_read(topic):
+            raise Forbidden(f"the key has no scope to read topic '{topic[:100]}'")
 
 
 def _by_topic(holdings: Iterable[Holding]) -> dict[str, list[Holding]]:

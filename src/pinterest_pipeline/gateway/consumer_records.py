@@ -26,7 +26,7 @@ from pinterest_pipeline.gateway.consumer_store import ConsumerStore
 from pinterest_pipeline.gateway.consumer_turns import Turn
 from pinterest_pipeline.gateway.consumer_waiting import Waiting
 from pinterest_pipeline.gateway.error_codes import FORMAT_MISMATCH, Fault
-from pinterest_pipeline.gateway.repeats import once
+from pinterest_pipeline.gateway.repeats import echoed, once
 from pinterest_pipeline.gateway.responses import KAFKA_MEDIA, Answer
 
 _OF_FORMAT: Final = {"json": media.JSON, "binary": media.BINARY}
@@ -87,11 +87,13 @@ class ConsumerRecords:
         before = instance.answer
         if first and before is not None and before.key == asked.key:
             same = await run_in_threadpool(self._consumers.same_records, instance, before)
-            return await self._answer(instance, turn, same, kind, None)
+            return await self._answer(request, instance, turn, same, kind)
         reading, positions = await run_in_threadpool(self._next, instance, asked.max_bytes, first)
         if now < asked.until and reading.size < asked.max_bytes and not _enough(instance, reading):
             return positions
-        return await self._answer(instance, turn, reading, kind, asked.key)
+        if asked.key is not None and reading.ranges:
+            await run_in_threadpool(self._store.promise, instance, Kept(asked.key, reading.ranges))
+        return await self._answer(request, instance, turn, reading, kind)
 
     def _next(self, instance: Instance, max_bytes: int, first: bool) -> tuple[Reading, dict[Part, int]]:
         if first:
@@ -107,10 +109,8 @@ class ConsumerRecords:
         return min(wait_ms / 1_000, longest)
 
     async def _answer(
-        self, instance: Instance, turn: Turn, reading: Reading, kind: str, key: str | None
-    ) -> Answer:
-        if key is not None and reading.ranges:
-            await run_in_threadpool(self._store.promise, instance, Kept(key, reading.ranges))
+        self, request: Request, instance: Instance, turn: Turn, reading: Reading, kind: str
+    ) -> Answer | Fault:
         body = await run_in_threadpool(lambda: reading.body)
 
         async def handed_over(complete: bool) -> None:
@@ -120,7 +120,8 @@ class ConsumerRecords:
             finally:
                 turn.end()
 
-        return Answer(body, kind, records=len(reading.records), handed_over=handed_over)
+        answer = Answer(body, kind, records=len(reading.records), handed_over=handed_over)
+        return echoed(request, answer) if reading.ranges else answer
 
     def _moved(self, instance: Instance, ranges: list[Range]) -> None:
         try:

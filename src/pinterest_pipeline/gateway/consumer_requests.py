@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
+import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.errors import IllegalState
 from pinterest_pipeline.gateway import media
+from pinterest_pipeline.gateway.access import allows
 from pinterest_pipeline.gateway.consumer_file import Instance
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
 from pinterest_pipeline.gateway.consumer_turns import Turn
@@ -44,7 +47,8 @@ async def entered(store: ConsumerStore, request: Request) -> tuple[Instance, Tur
     while True:
         found = await run_in_threadpool(store.enter, group, name)
         if found is not None:
-            return found
+            instance, turn = found
+            return msgspec.structs.replace(instance, may_read=partial(allows, request, "read", "topic")), turn
         if loop.time() > until:
             raise IllegalState(
                 f"another request of the instance '{name}' is not over", "send one request at a time"

@@ -90,7 +90,8 @@ class ConsumerStore:
         try:
             return self._load(group, name, turn.id), turn
         except UnknownConsumer:
-            turn.end(for_good=True)
+            self._turns.forget(turn.id)
+            turn.end()
             raise
         except BaseException:
             turn.end()
@@ -106,12 +107,15 @@ class ConsumerStore:
             if turn is not None:
                 with self._transaction() as connection:
                     removed = remove(connection, "id = ? AND used_ms < ?", (id_, limit))
-                turn.end(for_good=removed)
+                if removed:
+                    self._turns.forget(id_)
+                turn.end()
 
     def remove(self, instance: Instance) -> None:
         """Remove an instance whose turn the caller has."""
         with self._transaction() as connection:
             remove(connection, "id = ?", (instance.id,))
+        self._turns.forget(instance.id)
 
     def _id(self, group: str, name: str) -> int:
         with self._transaction(write=False) as connection:

@@ -11,13 +11,10 @@ class Turn:
     """The turn on an instance, until it is ended; the system ends it when its process dies."""
 
     id: int
-    path: Path
     _descriptor: int
 
-    def end(self, *, for_good: bool = False) -> None:
-        """Let the next one in; `for_good` when the instance is no more."""
-        if for_good:
-            self.path.unlink(missing_ok=True)
+    def end(self) -> None:
+        """Let the next one in."""
         os.close(self._descriptor)
 
 
@@ -40,4 +37,8 @@ class Turns:
         except BlockingIOError:
             os.close(descriptor)
             return None
-        return Turn(id_, path, descriptor)
+        return Turn(id_, descriptor)
+
+    def forget(self, id_: int) -> None:
+        """Remove the file of an instance that is no more; its turn ends as any other."""
+        (self._folder / str(id_)).unlink(missing_ok=True)

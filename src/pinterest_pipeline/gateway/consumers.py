@@ -43,6 +43,7 @@ _PARTITIONS: Final = Parameter(
 _ANY: Final = (
     error_codes.UNKNOWN_CONSUMER,
     error_codes.ILLEGAL_STATE,
+    error_codes.FORBIDDEN,
     error_codes.NOT_ACCEPTABLE,
     error_codes.MEDIA_TYPE,
     error_codes.TOO_LARGE,
@@ -262,7 +263,7 @@ class ConsumerOperations:
         if isinstance(seek, Fault):
             return seek
         positions: dict[Part, int] = {(entry.topic, entry.partition): entry.offset for entry in seek.offsets}
-        self._consumers.seek(instance, positions | self._consumers.at_times(seek.timestamps))
+        self._consumers.seek(instance, positions | self._consumers.at_times(instance, seek.timestamps))
         return _NOTHING
 
     def _seek_to_beginning(self, instance: Instance, body: bytes, _: Request) -> Answer | Fault:
@@ -275,7 +276,7 @@ class ConsumerOperations:
         parts = shapes.partitions(body)
         if isinstance(parts, Fault):
             return parts
-        self._consumers.seek(instance, self._consumers.edges(parts, end=end))
+        self._consumers.seek(instance, self._consumers.edges(instance, parts, end=end))
         return _NOTHING
 
 

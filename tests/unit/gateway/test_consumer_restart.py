@@ -23,6 +23,7 @@ from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.gateway.app import create_app
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
+from pinterest_pipeline.gateway.figures import Figures
 from pinterest_pipeline.gateway.server import bind, serve
 folder = Path(sys.argv[1])
 log = SqliteEventLog(folder / "log.sqlite", kafka_partition, 2**20)
@@ -30,7 +31,9 @@ if not log.topics():
     log.create("pin", 3)
 sock = bind("127.0.0.1", 0)
 print(sock.getsockname()[1], flush=True)
-serve(create_app(GatewaySettings(), log, log, consumers=ConsumerStore(folder / "gateway")), sock)
+figures = Figures()
+app = create_app(GatewaySettings(), log, log, figures=figures, consumers=ConsumerStore(folder / "gateway"))
+serve(app, sock, GatewaySettings(), figures)
 """
 
 
