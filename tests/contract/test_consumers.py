@@ -528,3 +528,40 @@ def test_a_position_set_while_an_answer_is_on_its_way_stays(gateway: Asking) -> 
     consumer.done("/positions", {"offsets": [{"topic": PIN, "partition": 0, "offset": 2}]})
     assert consumer.values(key="a") == [0, 1, 2]
     assert consumer.values(key="b") == [2]
+
+
+# Come and go
+
+
+def test_every_record_comes_exactly_once_while_members_come_and_go(
+    gateway: Asking, open_gateway: OpenGateway
+) -> None:
+    total, lock = 400, threading.Lock()
+    found: list[int] = []
+    gateways = [gateway, open_gateway()]
+    sending = threading.Thread(
+        target=lambda: [
+            gateway.produce(GEO, *({"value": start + number} for number in range(20)))
+            for start in range(0, total, 20)
+        ]
+    )
+    deadline = time.monotonic() + WAIT
+
+    def member(number: int) -> None:
+        """Join, read a little, leave, and come again, each time by another gateway."""
+        for turn in range(1_000):
+            consumer = gateways[turn % 2].consumer(name=f"member {number}").subscribe(GEO)
+            for _ in range(number + 2):
+                values = Consumer(gateways[(turn + 1) % 2], consumer.path).values(max_bytes=20)
+                with lock:
+                    found.extend(values)
+            assert consumer.send("DELETE").status_code == 204
+            if len(found) >= total or time.monotonic() > deadline:
+                return
+
+    members = [threading.Thread(target=member, args=(number,)) for number in range(3)]
+    for thread in (sending, *members):
+        thread.start()
+    for thread in (sending, *members):
+        thread.join()
+    assert sorted(found) == list(range(total))
