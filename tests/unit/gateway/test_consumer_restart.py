@@ -1,6 +1,7 @@
 """A gateway that is killed at any moment loses no record of its consumer instances."""
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -106,3 +107,21 @@ def test_no_record_is_lost_although_the_gateway_is_killed(tmp_path: Path) -> Non
     # Only what was answered just before a kill may come again: its caller knows it by partition and offset.
     assert len(found) - RECORDS <= (ROUNDS + 1) * 60
     assert sum(entry["offset"] for entry in committed) == RECORDS
+
+
+def test_a_caller_that_hangs_up_in_the_middle_gets_the_same_again(tmp_path: Path) -> None:
+    value = "x" * 1_000_000
+    with gateway(tmp_path) as (_, client):
+        for number in range(9):
+            body = {"records": [{"value": [number, value], "partition": 0}]}
+            assert client.post("/topics/pin", json=body).status_code == 200
+        settings = {"name": "one", "format": "json", "auto.offset.reset": "earliest"}
+        client.post("/consumers/g", json=settings)
+        client.post("/consumers/g/instances/one/subscription", json={"topics": ["pin"]})
+        with socket.socket() as hasty:
+            hasty.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            hasty.connect((client.base_url.host, client.base_url.port))
+            hasty.sendall(b"GET /consumers/g/instances/one/records HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert hasty.recv(1_024).startswith(b"HTTP/1.1 200")
+        answer = client.get("/consumers/g/instances/one/records", params={"timeout": 0})
+    assert [record["value"][0] for record in answer.json()] == list(range(9))
