@@ -281,7 +281,7 @@ class KafkaV3:
         if fault is not None:
             return fault
         self._log.delete(named["topic_name"])
-        return Answer(b"", None, 204)
+        return Answer(b"", JSON_MEDIA, 204)
 
 
 def partition_of(known: TopicDescription, number: int) -> PartitionDescription | Fault:

@@ -114,10 +114,9 @@ class _Writer:
             written["description"] = _needs(operation.access)
             written["x-access"] = {"verb": operation.access.verb, "noun": operation.access.noun}
         if operation.body is not None:
-            schema = self._schemas[id(operation.body.type)]
             written["requestBody"] = {
                 "required": operation.body.required,
-                "content": {media: {"schema": schema} for media in operation.body.media},
+                "content": self._content(operation.body.media, operation.body.type, operation.body.types),
             }
         return written
 
@@ -140,22 +139,28 @@ class _Writer:
         for status, type_ in operation.answers.items():
             answers[str(status)] = {"description": HTTPStatus(status).phrase}
             if type_ is not None:
-                content = {operation.media: {"schema": self._schemas[id(type_)]}}
-                answers[str(status)]["content"] = content
+                media = (operation.media, *operation.other_media)
+                answers[str(status)]["content"] = self._content(media, type_, {})
             if IDEMPOTENCY_KEY in operation.parameters:
                 answers[str(status)]["headers"] = _ECHOED
         return answers
+
+    def _content(self, media: Sequence[str], type_: Any, types: Mapping[str, Any]) -> Json:
+        """What may come in each media type: `type_`, unless `types` names another one."""
+        return {name: {"schema": self._schemas[id(types.get(name, type_))]} for name in media}
 
     def _faults(self, operation: Operation) -> Json:
         by_status: dict[int, list[Kind]] = {}
         for kind in _kinds(operation):
             by_status.setdefault(_status(operation.api, kind), []).append(kind)
-        return {str(status): _fault(operation.api, kinds) for status, kinds in by_status.items()}
+        media = (FAULT_MEDIA[operation.api], *operation.other_media)
+        return {str(status): _fault(operation.api, media, kinds) for status, kinds in by_status.items()}
 
 
 def _types(operation: Operation) -> Iterator[Any]:
     if operation.body is not None:
         yield operation.body.type
+        yield from operation.body.types.values()
     yield from (parameter.type for parameter in operation.parameters)
     yield from (type_ for type_ in operation.answers.values() if type_ is not None)
 
@@ -181,13 +186,13 @@ def _status(api: Api, kind: Kind) -> int:
     return kinesis_status(kind) if api == "kinesis" else kind.status
 
 
-def _fault(api: Api, kinds: Sequence[Kind]) -> Json:
+def _fault(api: Api, media: Sequence[str], kinds: Sequence[Kind]) -> Json:
     codes = list(dict.fromkeys(_code(api, kind) for kind in kinds))
     field, type_ = ("__type", KinesisError) if api == "kinesis" else ("error_code", KafkaError)
     schema = {"$ref": _REFERENCE.format(name=type_.__name__), "properties": {field: {"enum": codes}}}
     fault: Json = {
         "description": "; ".join(f"{_code(api, kind)}: {kind.when}" for kind in kinds),
-        "content": {FAULT_MEDIA[api]: {"schema": schema}},
+        "content": {name: {"schema": schema} for name in media},
     }
     headers = _headers(kinds)
     return fault | ({"headers": headers} if headers else {})
