@@ -1,0 +1,567 @@
+"""What consumer instances of the gateway do over any home of the event log."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pinterest_pipeline.config import GatewaySettings
+from pinterest_pipeline.eventlog.base import EventLog, Record
+from pinterest_pipeline.gateway.app import create_app
+from pinterest_pipeline.gateway.consumer_store import ConsumerStore
+from tests.asking import BINARY, JSON, Asking, Consumer
+
+WAIT = 30
+PIN, GEO = "124df56aef51.pin", "124df56aef51.geo"
+
+OpenGateway = Callable[..., Asking]
+
+
+@pytest.fixture
+def open_gateway(log: EventLog, tmp_path: Path) -> Iterator[OpenGateway]:
+    """One more gateway over the log and the same instances; each may be the only one that is left."""
+    stores: list[ConsumerStore] = []
+
+    def opener(timeout_seconds: float = 300.0) -> Asking:
+        stores.append(ConsumerStore(tmp_path / "gateway", timeout_seconds))
+        return Asking(create_app(GatewaySettings(), log, log, consumers=stores[-1]))
+
+    yield opener
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def gateway(log: EventLog, open_gateway: OpenGateway) -> Asking:
+    """A gateway; the topic PIN has one partition, GEO has four."""
+    log.create(PIN, 1)
+    log.create(GEO, 4)
+    return open_gateway()
+
+
+def code(answer: Any) -> tuple[int, int]:
+    assert answer.json()["message"]
+    return answer.status_code, answer.json()["error_code"]
+
+
+def send(gateway: Asking, topic: str, *values: Any) -> None:
+    gateway.produce(topic, *({"value": value} for value in values))
+
+
+# Instances
+
+
+def test_an_instance_is_made_and_removed(gateway: Asking) -> None:
+    answer = gateway.send("POST", "/consumers/g", json={"name": "one", "format": "json"})
+    base = "http://gateway:8082/consumers/g/instances/one"
+    assert (answer.status_code, answer.json()) == (200, {"instance_id": "one", "base_uri": base})
+    again = gateway.send("POST", "/consumers/g", json={"name": "one"})
+    assert code(again) == (409, 40902)
+    gone = gateway.send("DELETE", base)
+    assert (gone.status_code, gone.content) == (204, b"")
+    assert code(gateway.send("DELETE", base)) == (404, 40403)
+    assert code(gateway.send("GET", f"{base}/records")) == (404, 40403)
+
+
+def test_an_instance_without_a_name_gets_one(gateway: Asking) -> None:
+    names = {gateway.send("POST", "/consumers/g").json()["instance_id"] for _ in range(3)}
+    assert len(names) == 3
+
+
+def test_the_same_name_in_another_group_is_another_instance(gateway: Asking) -> None:
+    send(gateway, PIN, 1)
+    first, second = (gateway.consumer(group).subscribe(PIN) for group in ("g", "h"))
+    assert (first.values(), second.values()) == ([1], [1])
+
+
+def test_a_group_of_other_consumers_is_left_alone(gateway: Asking, log: EventLog) -> None:
+    member = log.subscribe("native", [PIN])
+    try:
+        deadline = time.monotonic() + WAIT
+        while not member.held() and time.monotonic() < deadline:
+            member.poll(1, 0.1)
+        answer = gateway.send("POST", "/consumers/native", json={"name": "one"})
+        assert code(answer) == (409, 40903)
+    finally:
+        member.close()
+
+
+# Subscriptions and assignments
+
+
+def test_a_subscription_is_made_shown_and_ended(gateway: Asking) -> None:
+    consumer = gateway.consumer()
+    assert consumer.send("GET", "/subscription").json() == {"topics": []}
+    consumer.subscribe(PIN, GEO)
+    assert consumer.send("GET", "/subscription").json() == {"topics": [PIN, GEO]}
+    assert consumer.parts() == [*((GEO, number) for number in range(4)), (PIN, 0)]
+    assert consumer.send("DELETE", "/subscription").status_code == 204
+    assert (consumer.parts(), consumer.send("GET", "/subscription").json()) == ([], {"topics": []})
+    assert code(consumer.get()) == (409, 40903)
+
+
+def test_a_pattern_fits_whole_names_also_of_later_topics(gateway: Asking, log: EventLog) -> None:
+    consumer = gateway.consumer()
+    consumer.done("/subscription", {"topic_pattern": r"124df56aef51\.(pin|user)"})
+    assert consumer.send("GET", "/subscription").json() == {"topics": [PIN]}
+    log.create("124df56aef51.user", 1)
+    send(gateway, "124df56aef51.user", "new")
+    deadline = time.monotonic() + WAIT
+    found: list[Any] = []
+    while not found and time.monotonic() < deadline:
+        found = consumer.values(timeout=100)
+    assert found == ["new"]
+    assert consumer.send("GET", "/subscription").json() == {"topics": [PIN, "124df56aef51.user"]}
+
+
+def test_subscription_pattern_and_assignment_exclude_each_other(gateway: Asking) -> None:
+    consumer = gateway.consumer()
+    both = {"topics": [PIN], "topic_pattern": ".*"}
+    assert code(consumer.send("POST", "/subscription", json=both)) == (409, 40903)
+    consumer.subscribe(PIN)
+    parts = {"partitions": [{"topic": PIN, "partition": 0}]}
+    assert code(consumer.send("POST", "/assignments", json=parts)) == (409, 40903)
+    assert code(consumer.send("POST", "/subscription", json={"topic_pattern": ".*"})) == (409, 40903)
+    consumer.send("DELETE", "/subscription")
+    consumer.done("/assignments", parts)
+    assert code(consumer.send("POST", "/subscription", json={"topics": [PIN]})) == (409, 40903)
+
+
+def test_assigned_partitions_are_read_and_no_others(gateway: Asking) -> None:
+    gateway.produce(GEO, *({"value": number, "partition": number} for number in range(4)))
+    consumer, other = gateway.consumer(), gateway.consumer(name="two")
+    for one in (consumer, other):
+        one.done("/assignments", {"partitions": [{"topic": GEO, "partition": number} for number in (1, 3)]})
+        assert one.parts() == [(GEO, 1), (GEO, 3)]
+        assert sorted(one.values()) == [1, 3]
+    consumer.done("/assignments", {"partitions": [{"topic": GEO, "partition": number} for number in (0, 3)]})
+    assert consumer.values() == [0]  # 3 was read before, and is held on
+
+
+@pytest.mark.parametrize(("part", "expected"), [(("nobody", 0), (404, 40401)), ((GEO, 4), (404, 40402))])
+def test_only_what_is_there_can_be_assigned(
+    gateway: Asking, part: tuple[str, int], expected: tuple[int, int]
+) -> None:
+    body = {"partitions": [{"topic": part[0], "partition": part[1]}]}
+    assert code(gateway.consumer().send("POST", "/assignments", json=body)) == expected
+
+
+def test_partitions_are_shared_and_none_is_read_twice(gateway: Asking, open_gateway: OpenGateway) -> None:
+    gateway.produce(GEO, *({"value": number, "partition": number % 4} for number in range(40)))
+    first = gateway.consumer().subscribe(GEO)
+    second = Consumer(open_gateway(), gateway.consumer(name="two").path).subscribe(GEO)
+    assert len(first.parts()) == 2  # it lets go of its other half by its own request
+    assert len(second.parts()) == 2
+    assert sorted(first.parts() + second.parts()) == [(GEO, number) for number in range(4)]
+    assert sorted(first.values() + second.values()) == list(range(40))
+
+
+def test_what_is_read_but_not_kept_comes_again_to_the_next_holder(gateway: Asking) -> None:
+    gateway.produce(GEO, *({"value": number, "partition": number} for number in range(4)))
+    first = gateway.consumer(settings={"auto.commit.enable": False}).subscribe(GEO)
+    assert len(first.values()) == 4
+    second = gateway.consumer(name="two").subscribe(GEO)
+    assert second.values() == []  # all of them are still the first one's
+    kept = set(first.parts())
+    assert second.values() == [number for number in range(4) if (GEO, number) not in kept]
+
+
+def test_who_leaves_leaves_its_share_to_the_others(gateway: Asking) -> None:
+    first, second = (gateway.consumer(name=name).subscribe(GEO) for name in ("one", "two"))
+    first.parts()
+    assert len(second.parts()) == 2
+    assert first.send("DELETE").status_code == 204
+    assert second.parts() == [(GEO, number) for number in range(4)]
+
+
+def test_who_is_away_for_too_long_is_removed_and_its_records_come_again(
+    gateway: Asking, open_gateway: OpenGateway
+) -> None:
+    send(gateway, PIN, "a", "b")
+    away = gateway.consumer(name="away").subscribe(PIN)
+    assert away.values() == ["a", "b"]
+    there = gateway.consumer(name="there").subscribe(PIN)
+    brisk = Consumer(open_gateway(timeout_seconds=0.2), there.path)
+    deadline = time.monotonic() + WAIT
+    found: list[Any] = []
+    while not found and time.monotonic() < deadline:
+        found = brisk.values(timeout=50)
+    assert found == ["a", "b"]
+    assert code(away.get()) == (404, 40403)
+
+
+# Records
+
+
+def test_records_come_once_and_in_order(gateway: Asking) -> None:
+    gateway.produce(PIN, {"key": "k", "value": {"index": 1}}, {"value": None})
+    consumer = gateway.consumer().subscribe(PIN)
+    answer = consumer.get()
+    assert (answer.status_code, answer.headers["content-type"]) == (200, JSON)
+    assert answer.json() == [
+        {"topic": PIN, "key": "k", "value": {"index": 1}, "partition": 0, "offset": 0},
+        {"topic": PIN, "key": None, "value": None, "partition": 0, "offset": 1},
+    ]
+    assert consumer.values() == []
+    send(gateway, PIN, 2)
+    assert consumer.values() == [2]
+
+
+def test_binary_records_come_in_base64(gateway: Asking, log: EventLog) -> None:
+    log.append(PIN, [Record(b"\x00\xff", b"\x80"), Record(b""), Record(None)]).result(WAIT)
+    consumer = gateway.consumer(settings={"format": "binary"}).subscribe(PIN)
+    answer = consumer.send("GET", "/records", headers={"Accept": BINARY})
+    assert answer.headers["content-type"] == BINARY
+    assert [(record["key"], record["value"]) for record in answer.json()] == [
+        ("gA==", "AP8="),
+        (None, ""),
+        (None, None),
+    ]
+
+
+@pytest.mark.parametrize(("format_", "accept"), [("json", BINARY), ("binary", JSON), ("json", "text/html")])
+def test_the_accept_header_must_fit_the_format(gateway: Asking, format_: str, accept: str) -> None:
+    consumer = gateway.consumer(settings={"format": format_}).subscribe(PIN)
+    answer = consumer.send("GET", "/records", headers={"Accept": accept})
+    assert code(answer) == (406, 40601)
+    assert consumer.get().status_code == 200
+
+
+def test_from_the_latest_only_what_comes_after_the_subscription(gateway: Asking) -> None:
+    send(gateway, PIN, "before")
+    consumer = gateway.consumer(settings={"auto.offset.reset": "latest"}).subscribe(PIN)
+    consumer.parts()
+    send(gateway, PIN, "after")
+    assert consumer.values() == ["after"]
+
+
+def test_an_answer_has_no_more_bytes_than_asked_for_but_one_record_always(gateway: Asking) -> None:
+    send(gateway, PIN, "x" * 100, "y" * 10, "z" * 10, 4)
+    consumer = gateway.consumer().subscribe(PIN)
+    assert consumer.values(max_bytes=1) == ["x" * 100]
+    assert consumer.values(max_bytes=24) == ["y" * 10, "z" * 10]
+    assert consumer.values(max_bytes=24) == [4]
+
+
+def test_no_partition_waits_for_ever_behind_a_full_one(gateway: Asking) -> None:
+    gateway.produce(GEO, *({"value": number, "partition": number % 4} for number in range(40)))
+    consumer = gateway.consumer().subscribe(GEO)
+    seen = {consumer.records(max_bytes=1)[0]["partition"] for _ in range(4)}
+    assert seen == {0, 1, 2, 3}
+
+
+def test_a_record_that_is_not_json_is_named_and_can_be_passed(gateway: Asking, log: EventLog) -> None:
+    log.append(PIN, [Record(b"1"), Record(b"\xff"), Record(b"3")]).result(WAIT)
+    consumer = gateway.consumer().subscribe(PIN)
+    assert consumer.values() == [1]
+    for _ in range(2):
+        answer = consumer.get()
+        assert code(answer) == (422, 42203)
+    remedy = answer.json()["message"].partition("/positions ")[2]
+    assert consumer.send("POST", "/positions", content=remedy).status_code == 204
+    assert consumer.values() == [3]
+
+
+def test_a_deleted_topic_is_no_error_and_a_new_one_of_its_name_is_read_from_its_beginning(
+    gateway: Asking, log: EventLog
+) -> None:
+    send(gateway, PIN, 1, 2, 3)
+    consumer = gateway.consumer().subscribe(PIN)
+    assert consumer.values() == [1, 2, 3]
+    log.delete(PIN)
+    log.create(PIN, 1)
+    send(gateway, PIN, "new")
+    deadline = time.monotonic() + WAIT
+    found: list[Any] = []
+    while not found and time.monotonic() < deadline:
+        found = consumer.values(timeout=100)
+    assert found == ["new"]
+
+
+# Waiting
+
+
+def test_a_request_waits_for_the_first_record(gateway: Asking) -> None:
+    consumer = gateway.consumer().subscribe(PIN)
+
+    async def together() -> tuple[Any, Any]:
+        waiting = asyncio.create_task(
+            gateway.sent("GET", f"{consumer.path}/records", params={"timeout": WAIT * 1_000})
+        )
+        await asyncio.sleep(0)
+        body = {"records": [{"value": "late"}]}
+        sent = await gateway.sent("POST", f"/topics/{PIN}", json=body)
+        return await waiting, sent
+
+    answer, sent = asyncio.run(together())
+    assert sent.status_code == 200
+    assert [record["value"] for record in answer.json()] == ["late"]
+
+
+def test_waiting_takes_no_threads(gateway: Asking, log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    consumers = [gateway.consumer(f"g{number}").subscribe(PIN) for number in range(200)]
+    looked: list[int] = []
+    read = log.read
+
+    def counted(*given: Any) -> Any:
+        looked.append(1)
+        return read(*given)
+
+    monkeypatch.setattr(log, "read", counted)
+
+    async def together() -> tuple[list[Any], int]:
+        options = {"params": {"timeout": WAIT * 1_000}}
+        waiting = [
+            asyncio.create_task(gateway.sent("GET", f"{one.path}/records", **options)) for one in consumers
+        ]
+        deadline = time.monotonic() + WAIT
+        while len(looked) < len(consumers) and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        threads = threading.active_count()
+        await gateway.sent("POST", f"/topics/{PIN}", json={"records": [{"value": 1}]})
+        return await asyncio.gather(*waiting), threads
+
+    answers, threads = asyncio.run(together())
+    assert [len(answer.json()) for answer in answers] == [1] * 200
+    assert threads < 80  # the pool of the server has 40, the log a few
+
+
+def test_a_request_waits_for_its_share(gateway: Asking) -> None:
+    first = gateway.consumer().subscribe(GEO)
+    gateway.produce(GEO, *({"value": number, "partition": number} for number in range(4)))
+    second = gateway.consumer(name="two").subscribe(GEO)
+
+    async def together() -> Any:
+        waiting = asyncio.create_task(
+            gateway.sent("GET", f"{second.path}/records", params={"timeout": WAIT * 1_000})
+        )
+        await asyncio.sleep(0)
+        await gateway.sent("GET", f"{first.path}/records", params={"timeout": 0})
+        return await waiting
+
+    assert len(asyncio.run(together()).json()) == 2
+
+
+def test_fetch_min_bytes_are_waited_for_until_the_time_is_over(gateway: Asking) -> None:
+    consumer = gateway.consumer(settings={"fetch.min.bytes": "10"}).subscribe(PIN)
+    send(gateway, PIN, 1)
+    assert consumer.values(timeout=1) == [1]
+    send(gateway, PIN, "0123456789")
+    assert consumer.values(timeout=WAIT * 1_000) == ["0123456789"]
+
+
+# Nothing is lost
+
+
+def test_an_answer_whose_caller_is_gone_comes_again(gateway: Asking) -> None:
+    send(gateway, PIN, 1, 2)
+    consumer = gateway.consumer().subscribe(PIN)
+    assert consumer.lose() == b""
+    assert consumer.values() == [1, 2]
+
+
+def test_a_large_answer_that_broke_off_comes_again(gateway: Asking) -> None:
+    values = ["x" * 3_000] * 50
+    send(gateway, PIN, *values)
+    consumer = gateway.consumer().subscribe(PIN)
+    assert 0 < len(consumer.lose()) < 150_000
+    assert consumer.values() == values
+
+
+def test_the_same_key_gets_the_same_records_and_moves_nothing(gateway: Asking) -> None:
+    send(gateway, PIN, 1, 2)
+    consumer = gateway.consumer().subscribe(PIN)
+    first = consumer.get(key="a")
+    send(gateway, PIN, 3)
+    again = consumer.get(key="a")
+    assert (again.status_code, again.content) == (200, first.content)
+    assert consumer.values(key="b") == [3]
+
+
+def test_a_lost_answer_comes_again_for_its_key_as_it_was(gateway: Asking) -> None:
+    send(gateway, PIN, 1, 2)
+    consumer = gateway.consumer().subscribe(PIN)
+    consumer.lose(key="a")
+    send(gateway, PIN, 3)
+    assert consumer.values(key="a") == [1, 2]
+    assert consumer.values(key="b") == [3]
+
+
+def test_an_instance_outlives_its_gateway(gateway: Asking, open_gateway: OpenGateway) -> None:
+    send(gateway, PIN, 1, 2, 3)
+    consumer = gateway.consumer().subscribe(PIN)
+    assert consumer.values(key="a", max_bytes=2) == [1, 2]
+    elsewhere = Consumer(open_gateway(), consumer.path)
+    assert elsewhere.values(key="a") == [1, 2]
+    assert elsewhere.values(key="b") == [3]
+
+
+# Positions of the group
+
+
+def test_a_request_keeps_what_the_one_before_delivered(gateway: Asking, log: EventLog) -> None:
+    send(gateway, PIN, 1, 2)
+    consumer = gateway.consumer().subscribe(PIN)
+    consumer.values()
+    assert log.committed("g", PIN) == {}
+    consumer.get(key="x")
+    assert log.committed("g", PIN) == {0: 2}
+
+
+def test_a_repeated_request_keeps_nothing(gateway: Asking, log: EventLog) -> None:
+    send(gateway, PIN, 1)
+    consumer = gateway.consumer().subscribe(PIN)
+    consumer.values(key="a")
+    consumer.values(key="a")
+    assert log.committed("g", PIN) == {}
+
+
+@pytest.mark.parametrize("auto", [True, False])
+def test_leaving_keeps_what_was_delivered_only_when_commits_are_automatic(
+    gateway: Asking, log: EventLog, auto: bool
+) -> None:
+    send(gateway, PIN, 1)
+    for group, leave in (("g", ""), ("h", "/subscription")):
+        consumer = gateway.consumer(group, settings={"auto.commit.enable": auto}).subscribe(PIN)
+        assert consumer.values() == [1]
+        consumer.send("DELETE", leave)
+        assert log.committed(group, PIN) == ({0: 1} if auto else {})
+
+
+def test_a_commit_without_a_body_keeps_all_that_was_delivered(gateway: Asking, log: EventLog) -> None:
+    send(gateway, PIN, 1, 2, 3)
+    consumer = gateway.consumer(settings={"auto.commit.enable": "false"}).subscribe(PIN)
+    consumer.values(max_bytes=2)
+    answer = consumer.commit()
+    assert (answer.status_code, answer.json()) == (200, [])
+    consumer.values()
+    consumer.get()
+    assert log.committed("g", PIN) == {0: 2}
+
+
+def test_a_commit_names_the_last_record_that_is_done(gateway: Asking, log: EventLog) -> None:
+    send(gateway, PIN, 1, 2, 3)
+    consumer = gateway.consumer(settings={"auto.commit.enable": False}).subscribe(PIN)
+    answer = consumer.commit({"topic": PIN, "partition": 0, "offset": 1})
+    assert answer.status_code == 200
+    assert log.committed("g", PIN) == {0: 2}
+    expected = {"offsets": [{"topic": PIN, "partition": 0, "offset": 2, "metadata": ""}]}
+    body = {"partitions": [{"topic": PIN, "partition": 0}, {"topic": GEO, "partition": 0}]}
+    assert consumer.send("GET", "/offsets", json=body).json() == expected
+    query = {"partitions": f"{PIN}:0,{GEO}:0"}
+    assert consumer.send("GET", "/offsets", params=query).json() == expected
+    consumer.send("DELETE")
+    assert gateway.consumer(name="next").subscribe(PIN).values() == [3]
+
+
+def test_no_positions_are_kept_in_partitions_of_others(gateway: Asking) -> None:
+    first, second = (gateway.consumer(name=name).subscribe(GEO) for name in ("one", "two"))
+    (topic, partition), *_ = first.parts()
+    assert len(second.parts()) == 2
+    answer = second.commit({"topic": topic, "partition": partition, "offset": 0})
+    assert code(answer) == (409, 40903)
+    assert first.commit({"topic": topic, "partition": partition, "offset": 0}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"topic": "nobody", "partition": 0, "offset": 0}, (404, 40401)),
+        ({"topic": PIN, "partition": 1, "offset": 0}, (404, 40402)),
+        ({"topic": PIN, "partition": -1, "offset": 0}, (422, 422)),
+        ({"topic": PIN, "partition": 0, "offset": 0, "metadata": "mine"}, (422, 422)),
+    ],
+)
+def test_a_wrong_offset_is_refused(gateway: Asking, entry: dict[str, Any], expected: tuple[int, int]) -> None:
+    assert code(gateway.consumer().commit(entry)) == expected
+
+
+# Positions of the instance
+
+
+def test_reading_goes_on_where_it_is_told(gateway: Asking) -> None:
+    send(gateway, PIN, 0, 1, 2)
+    consumer = gateway.consumer().subscribe(PIN)
+    part = {"topic": PIN, "partition": 0}
+    consumer.done("/positions", {"offsets": [part | {"offset": 2}]})
+    assert consumer.values() == [2]
+    consumer.done("/positions/beginning", {"partitions": [part]})
+    assert consumer.values(max_bytes=1) == [0]
+    consumer.done("/positions/end", {"partitions": [part]})
+    assert consumer.values() == []
+
+
+def test_reading_goes_on_at_a_time(gateway: Asking, log: EventLog) -> None:
+    day = 86_400_000
+    start = 1_700_000_000_000
+    records = [Record(b"%d" % number, timestamp=start + number * day) for number in range(3)]
+    log.append(PIN, records).result(WAIT)
+    consumer = gateway.consumer().subscribe(PIN)
+    entry = {"topic": PIN, "partition": 0, "timestamp": "2023-11-15T22:13:20Z"}
+    consumer.done("/positions", {"timestamps": [entry]})
+    assert consumer.values() == [1, 2]
+    wrong = {"timestamps": [entry | {"timestamp": "2023-11-15 22:13"}]}
+    assert code(consumer.send("POST", "/positions", json=wrong)) == (422, 422)
+
+
+def test_only_held_partitions_have_a_position(gateway: Asking) -> None:
+    consumer = gateway.consumer()
+    body = {"offsets": [{"topic": PIN, "partition": 0, "offset": 0}]}
+    assert code(consumer.send("POST", "/positions", json=body)) == (409, 40903)
+
+
+def test_a_position_behind_the_end_begins_anew(gateway: Asking) -> None:
+    send(gateway, PIN, 0, 1)
+    consumer = gateway.consumer().subscribe(PIN)
+    consumer.done("/positions", {"offsets": [{"topic": PIN, "partition": 0, "offset": 900}]})
+    assert consumer.values() == [0, 1]
+
+
+def test_a_position_set_while_an_answer_is_on_its_way_stays(gateway: Asking) -> None:
+    send(gateway, PIN, 0, 1, 2)
+    consumer = gateway.consumer().subscribe(PIN)
+    consumer.lose(key="a")
+    consumer.done("/positions", {"offsets": [{"topic": PIN, "partition": 0, "offset": 2}]})
+    assert consumer.values(key="a") == [0, 1, 2]
+    assert consumer.values(key="b") == [2]
+
+
+# Come and go
+
+
+def test_every_record_comes_exactly_once_while_members_come_and_go(
+    gateway: Asking, open_gateway: OpenGateway
+) -> None:
+    total, lock = 400, threading.Lock()
+    found: list[int] = []
+    gateways = [gateway, open_gateway()]
+    sending = threading.Thread(
+        target=lambda: [
+            gateway.produce(GEO, *({"value": start + number} for number in range(20)))
+            for start in range(0, total, 20)
+        ]
+    )
+    deadline = time.monotonic() + WAIT
+
+    def member(number: int) -> None:
+        """Join, read a little, leave, and come again, each time by another gateway."""
+        for turn in range(1_000):
+            consumer = gateways[turn % 2].consumer(name=f"member {number}").subscribe(GEO)
+            for _ in range(number + 2):
+                values = Consumer(gateways[(turn + 1) % 2], consumer.path).values(max_bytes=20)
+                with lock:
+                    found.extend(values)
+            assert consumer.send("DELETE").status_code == 204
+            if len(found) >= total or time.monotonic() > deadline:
+                return
+
+    members = [threading.Thread(target=member, args=(number,)) for number in range(3)]
+    for thread in (sending, *members):
+        thread.start()
+    for thread in (sending, *members):
+        thread.join()
+    assert sorted(found) == list(range(total))
