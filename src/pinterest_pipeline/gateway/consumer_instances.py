@@ -28,8 +28,9 @@ from pinterest_pipeline.gateway.consumer_shapes import (
     Subscribe,
 )
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
-from pinterest_pipeline.gateway.requests import INTERNAL
+from pinterest_pipeline.gateway.requests import INTERNAL, is_topic_name
 
+_SHOWN: Final = 100  # characters of a wrong name in an error
 _KNOWN_SECONDS: Final = 1.0
 """How long what is known of a topic is believed: the cluster is not asked at every request."""
 
@@ -253,6 +254,8 @@ class Consumers:
         return found
 
     def _topic(self, name: str) -> tuple[str, int]:
+        if not is_topic_name(name):
+            raise UnknownTopic(name[:_SHOWN])
         now = time.monotonic()
         until, known = self._known.get(name, (0.0, ("", 0)))
         if now < until:
@@ -282,7 +285,7 @@ class Consumers:
 def _check_allowed(instance: Instance, topics: Iterable[str]) -> None:
     for topic in topics:
         if not instance.may_read(topic):
-            raise Forbidden(f"the key has no scope to read topic '{topic[:100]}'")
+            raise Forbidden(f"the key has no scope to read topic '{topic[:_SHOWN]}'")
 
 
 def _by_topic(holdings: Iterable[Holding]) -> dict[str, list[Holding]]:
