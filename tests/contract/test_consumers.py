@@ -313,3 +313,19 @@ def test_fetch_min_bytes_are_waited_for_until_the_time_is_over(gateway: Asking) 
     assert consumer.values(timeout=1) == [1]
     send(gateway, PIN, "0123456789")
     assert consumer.values(timeout=WAIT * 1_000) == ["0123456789"]
+
+
+def test_other_consumers_that_join_later_are_not_fought_with(gateway: Asking, log: EventLog) -> None:
+    send(gateway, PIN, 1)
+    consumer = gateway.consumer("mixed").subscribe(PIN)
+    assert consumer.values() == [1]
+    member = log.subscribe("mixed", [PIN])
+    try:
+        deadline = time.monotonic() + WAIT
+        while not member.held() and time.monotonic() < deadline:
+            member.poll(1, 0.1)
+        assert code(consumer.get()) == (409, 40903)
+        assert code(consumer.commit()) == (409, 40903)
+        assert consumer.send("DELETE").status_code == 204
+    finally:
+        member.close()
