@@ -117,5 +117,5 @@ def _written(milliseconds: int | None) -> str | None:
 def _limits(key: dict[str, Any]) -> list[str]:
     """What ends or bounds a key, in words."""
     found = [f"{key['rate']:g} requests/s, {key['burst']:,} at once"] if key["rate"] else []
-    found += [f"{key['quota']} requests"] if key["quota"] else []
+    found += [key["quota"]] if key["quota"] else []
     return found + ([f"until {key['expires']}"] if key["expires"] else [])
