@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 
 from pinterest_pipeline.config import GatewaySettings, LogSettings
 from pinterest_pipeline.eventlog.base import EventLog
+from pinterest_pipeline.gateway.description import described
 from pinterest_pipeline.gateway.exchange import Endpoint, Guard, Observer
 from pinterest_pipeline.gateway.figures import Figures
 from pinterest_pipeline.gateway.kafka_v2 import KafkaV2
@@ -15,6 +16,7 @@ from pinterest_pipeline.gateway.kinesis_routes import KinesisProxy
 from pinterest_pipeline.gateway.operations import Operation
 from pinterest_pipeline.gateway.routes import Router
 from pinterest_pipeline.gateway.service import Service
+from pinterest_pipeline.gateway.v3 import v3_operations
 
 DEFAULT_SHARDS: Final = LogSettings().shards
 
@@ -39,11 +41,15 @@ def create_app(
         counted.add(operation.id)
         return Endpoint(operation, guards, (counted.note, *observers))
 
-    operations = [
-        *KafkaV2(settings, topics).operations(),
-        *KinesisProxy(settings, streams, default_shards).operations(),
-        *Service({"topics": topics, "streams": streams}, counted).operations(),
-    ]
+    operations = described(
+        [
+            *KafkaV2(settings, topics).operations(),
+            *v3_operations(settings, topics),
+            *KinesisProxy(settings, streams, default_shards).operations(),
+            *Service({"topics": topics, "streams": streams}, counted).operations(),
+        ],
+        secured=bool(guards),
+    )
     router = Router(operations, endpoint)
     origins = settings.cors_origins.split()
     return _for_pages_of(origins, router) if origins else router

@@ -79,6 +79,14 @@ KEY_REUSED: Final = Kind(
 KEY_IN_FLIGHT: Final = Kind(
     409, 40910, "ResourceInUseException", "the first request of this Idempotency-Key is not over"
 )
+UNKNOWN_CLUSTER: Final = Kind(404, 404, "ResourceNotFoundException", "no such cluster or broker")
+UNKNOWN_GROUP: Final = Kind(
+    404, 40405, "ResourceNotFoundException", "no such group of consumers, or no such member of it"
+)
+INVALID_TOPIC: Final = Kind(400, 40002, "ValidationException", "the log cannot keep a topic of this kind")
+INVALID_BATCH: Final = Kind(
+    422, 42208, "ValidationException", "a batch is empty, too long, or has an id twice"
+)
 
 BAD_REQUEST: Final = Kind(400, 400, "ValidationException", "the request is not valid HTTP/1.1")
 TIMEOUT: Final = Kind(408, 408, "RequestExpired", "the request did not come in in time")
@@ -105,7 +113,16 @@ REFUSED: Final[dict[RefusalCode, Kind]] = {
 EVERYWHERE: Final = (INTERNAL, UNAVAILABLE, OVERLOADED)
 """What any operation may answer."""
 
-RETRIABLE: Final = (UNAVAILABLE, OVERLOADED)
+OF_BODY: Final = (MEDIA_TYPE, NOT_JSON, MISSING_VALUE, TOO_LARGE)
+"""What may be wrong with a body of JSON."""
+
+OF_KEY: Final = (MISSING_VALUE, KEY_REUSED, KEY_IN_FLIGHT)
+"""What may be wrong with an Idempotency-Key."""
+
+OF_ACCESS: Final = (UNAUTHENTICATED, UNKNOWN_KEY, NOT_ALLOWED, RATE_EXCEEDED, QUOTA_EXCEEDED)
+"""What any operation may answer that asks for an API key."""
+
+RETRIABLE: Final = (UNAVAILABLE, OVERLOADED, THROTTLED, NOT_ACKNOWLEDGED, RATE_EXCEEDED, QUOTA_EXCEEDED)
 """Answered with a Retry-After."""
 
 RETRY_AFTER_SECONDS: Final = 1
@@ -118,3 +135,8 @@ def kinesis_status(kind: Kind) -> int:
         if kind in (MISSING_VALUE, NOT_JSON, UNKNOWN_TOPIC, UNKNOWN_PARTITION, RECORD_TOO_LARGE)
         else kind.status
     )
+
+
+def kafka_v3_code(kind: Kind) -> int:
+    """REST v3 says of an unknown topic what a broker says of it; its other codes are those of v2."""
+    return 40403 if kind is UNKNOWN_TOPIC else kind.kafka

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from starlette.requests import Request
 
 from pinterest_pipeline.gateway.error_codes import Fault, Kind
-from pinterest_pipeline.gateway.responses import Answer
+from pinterest_pipeline.gateway.responses import Answer, Streamed
 
 Api = Literal["kafka_v2", "kafka_v3", "kinesis", "service"]
 """A part of the API; it decides how an error is written."""
@@ -19,8 +19,12 @@ Api = Literal["kafka_v2", "kafka_v3", "kinesis", "service"]
 Noun = Literal["topic", "group", "stream", "cluster", "service"]
 Verb = Literal["describe", "read", "write", "create", "delete"]
 
-Handler = Callable[[Request], Awaitable[Answer | Fault]]
+Handler = Callable[[Request], Awaitable[Answer | Streamed | Fault]]
 """Answers a request. What it raises becomes a fault, a PipelineError one that says what was wrong."""
+
+
+PATH_NUMBERS: Final = frozenset({"partition", "partition_id", "broker_id"})
+"""The parameters of paths that are whole numbers."""
 
 
 @dataclass(frozen=True, slots=True)

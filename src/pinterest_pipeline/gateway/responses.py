@@ -1,6 +1,6 @@
-"""What the gateway answers, in the shapes of the REST proxy and of Kinesis (pure)."""
+"""What the gateway answers, and the shapes of the REST proxy v2 (pure)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,36 +10,44 @@ from pinterest_pipeline.eventlog.base import (
     PartitionDescription,
     Receipt,
     Refusal,
-    StoredRecord,
     TopicDescription,
 )
-from pinterest_pipeline.eventlog.partitioners import hash_range
-from pinterest_pipeline.eventlog.sequence import sequence_number, shard_id
 from pinterest_pipeline.gateway.error_codes import (
     RECORD_TOO_LARGE,
     REFUSED,
     RETRIABLE,
     RETRY_AFTER_SECONDS,
     Fault,
+    kafka_v3_code,
     kinesis_status,
 )
 
 KAFKA_MEDIA: Final = "application/vnd.kafka.v2+json"
-KINESIS_MEDIA: Final = "application/json"
-_ARN: Final = "arn:aws:kinesis:us-east-1:000000000000:stream/"
-_RETENTION_HOURS: Final = 8_760  # the longest Kinesis knows; the log keeps everything
+JSON_MEDIA: Final = "application/json"
+KINESIS_MEDIA: Final = JSON_MEDIA
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer over HTTP; further headers in lower case."""
+    """An answer over HTTP; further headers in lower case. One without a body has no media type."""
 
     body: bytes
-    media: str
+    media: str | None
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     records: int = 0
     """How many records it acknowledges or holds; only counted, not sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """An answer that is sent piece by piece, while its request may still be read."""
+
+    pieces: AsyncGenerator[tuple[bytes, int], None]
+    """Each with how many records it acknowledges."""
+    media: str
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class KafkaError(msgspec.Struct):
@@ -47,6 +55,19 @@ class KafkaError(msgspec.Struct):
 
     error_code: int
     message: str
+
+
+class KinesisError(msgspec.Struct):
+    """An error of the Kinesis half, in the shape of AWS."""
+
+    type: str = msgspec.field(name="__type")
+    message: str
+
+
+class Status(msgspec.Struct):
+    """How the gateway is."""
+
+    status: str
 
 
 class ProducedOffset(msgspec.Struct):
@@ -94,12 +115,16 @@ def kafka(content: Any, status: int = 200, records: int = 0) -> Answer:
     return Answer(msgspec.json.encode(content), KAFKA_MEDIA, status, records=records)
 
 
+def kafka_v3(content: Any, status: int = 200, records: int = 0) -> Answer:
+    return Answer(msgspec.json.encode(content), JSON_MEDIA, status, records=records)
+
+
 def kinesis(content: Any, records: int = 0) -> Answer:
     return Answer(msgspec.json.encode(content), KINESIS_MEDIA, records=records)
 
 
 def _headers(fault: Fault) -> tuple[tuple[str, str], ...]:
-    if fault.kind in RETRIABLE:
+    if fault.kind in RETRIABLE and "retry-after" not in dict(fault.headers):
         return (*fault.headers, ("retry-after", str(RETRY_AFTER_SECONDS)))
     return fault.headers
 
@@ -110,9 +135,19 @@ def kafka_fault(fault: Fault) -> Answer:
     return Answer(body, KAFKA_MEDIA, fault.kind.status, _headers(fault))
 
 
+def kafka_v3_error(fault: Fault) -> KafkaError:
+    return KafkaError(kafka_v3_code(fault.kind), fault.message)
+
+
+def kafka_v3_fault(fault: Fault) -> Answer:
+    """As `kafka_fault`, in the media type and with the codes of REST v3."""
+    body = msgspec.json.encode(kafka_v3_error(fault))
+    return Answer(body, JSON_MEDIA, fault.kind.status, _headers(fault))
+
+
 def kinesis_fault(fault: Fault) -> Answer:
     """`{"__type":…,"message":…}` at the status that Kinesis itself gives."""
-    body = msgspec.json.encode({"__type": fault.kind.kinesis, "message": fault.message})
+    body = msgspec.json.encode(KinesisError(fault.kind.kinesis, fault.message))
     return Answer(body, KINESIS_MEDIA, kinesis_status(fault.kind), _headers(fault))
 
 
@@ -152,77 +187,3 @@ def topic(description: TopicDescription) -> Answer:
 def topic_partition(known: PartitionDescription) -> TopicPartition:
     replicas = [Replica(broker, broker == known.leader, broker in known.in_sync) for broker in known.replicas]
     return TopicPartition(known.partition, known.leader, replicas)
-
-
-def record_put(outcome: Receipt | Refusal) -> Answer | Fault:
-    if isinstance(outcome, Refusal):
-        return Fault(REFUSED[outcome.code], outcome.reason)
-    return kinesis(_placed(outcome), records=1)
-
-
-def records_put(outcomes: Sequence[Receipt | Refusal]) -> Answer:
-    """One entry per record; `FailedRecordCount` says how many of them are errors."""
-    received = _received(outcomes)
-    content = {
-        "FailedRecordCount": len(outcomes) - received,
-        "Records": [_placed(outcome) for outcome in outcomes],
-    }
-    return kinesis(content, received)
-
-
-def _placed(outcome: Receipt | Refusal) -> dict[str, str]:
-    if isinstance(outcome, Refusal):
-        return {"ErrorCode": REFUSED[outcome.code].kinesis, "ErrorMessage": outcome.reason}
-    return {"SequenceNumber": sequence_number(outcome.offset), "ShardId": shard_id(outcome.partition)}
-
-
-def records(stored: Iterable[StoredRecord], next_iterator: str, behind_ms: int) -> Answer:
-    """Records as GetRecords gives them: data in base64, arrival in seconds since 1970."""
-    entries = [
-        {
-            "SequenceNumber": sequence_number(record.offset),
-            "ApproximateArrivalTimestamp": record.timestamp / 1000,
-            "Data": record.value or b"",
-            "PartitionKey": (record.key or b"").decode(errors="replace"),
-        }
-        for record in stored
-    ]
-    content = {"Records": entries, "NextShardIterator": next_iterator, "MillisBehindLatest": behind_ms}
-    return kinesis(content, len(entries))
-
-
-def streams(descriptions: Sequence[TopicDescription]) -> Answer:
-    names = [description.name for description in descriptions]
-    summaries = [_summary(description) for description in descriptions]
-    return kinesis({"HasMoreStreams": False, "StreamNames": names, "StreamSummaries": summaries})
-
-
-def stream(description: TopicDescription) -> Answer:
-    shards = [_shard(number, description.partitions) for number in range(description.partitions)]
-    details = {
-        "Shards": shards,
-        "HasMoreShards": False,
-        "RetentionPeriodHours": _RETENTION_HOURS,
-        "EnhancedMonitoring": [{"ShardLevelMetrics": []}],
-        "EncryptionType": "NONE",
-    }
-    return kinesis({"StreamDescription": _summary(description) | details})
-
-
-def _summary(description: TopicDescription) -> dict[str, Any]:
-    return {
-        "StreamName": description.name,
-        "StreamARN": _ARN + description.name,
-        "StreamStatus": "ACTIVE",
-        "StreamModeDetails": {"StreamMode": "PROVISIONED"},
-        "StreamCreationTimestamp": description.created_ms / 1000,
-    }
-
-
-def _shard(number: int, shards: int) -> dict[str, Any]:
-    first, last = hash_range(number, shards)
-    return {
-        "ShardId": shard_id(number),
-        "HashKeyRange": {"StartingHashKey": str(first), "EndingHashKey": str(last)},
-        "SequenceNumberRange": {"StartingSequenceNumber": sequence_number(0)},
-    }
