@@ -1,13 +1,17 @@
 """Keys before the whole gateway: who gets in, what each may do and see, and what the audit log says of it."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.errors import SettingError
@@ -37,11 +41,11 @@ def exchanges() -> list[Exchange]:
 def guarded(
     tmp_path: Path, topics: SqliteEventLog, streams: SqliteEventLog, exchanges: list[Exchange]
 ) -> Client:
-    settings = GatewaySettings(access="keys", max_body_bytes=20_000)
+    chosen = GatewaySettings(access="keys", max_body_bytes=20_000)
     figures = Figures()
-    checks = access.guards(settings, "127.0.0.1", tmp_path, figures.refused)
+    checks = access.guards(chosen, "127.0.0.1", tmp_path, figures.refused)
     observers = [exchanges.append]
-    app = create_app(settings, topics, streams, guards=checks, observers=observers, figures=figures)
+    app = create_app(chosen, topics, streams, guards=checks, observers=observers, figures=figures)
     return Client(app)
 
 
@@ -323,9 +327,9 @@ def test_refused_calls_are_counted_by_their_reason(guarded: Client, make: Callab
 
 
 def guard_count(mode: str, address: str, folder: Path) -> int:
-    settings = GatewaySettings.model_validate({"access": mode})
-    access.check(settings, address, folder)
-    return len(access.guards(settings, address, folder, Figures().refused))
+    chosen = GatewaySettings.model_validate({"access": mode})
+    access.check(chosen, address, folder)
+    return len(access.guards(chosen, address, folder, Figures().refused))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1"])
@@ -356,9 +360,9 @@ PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-He
 
 
 def with_origins(topics: SqliteEventLog, streams: SqliteEventLog, tmp_path: Path, origins: str) -> Client:
-    settings = GatewaySettings(access="keys", cors_origins=origins)
-    checks = access.guards(settings, "127.0.0.1", tmp_path, Figures().refused)
-    return Client(create_app(settings, topics, streams, guards=checks))
+    chosen = GatewaySettings(access="keys", cors_origins=origins)
+    checks = access.guards(chosen, "127.0.0.1", tmp_path, Figures().refused)
+    return Client(create_app(chosen, topics, streams, guards=checks))
 
 
 @pytest.mark.parametrize("origins", ["https://page.example http://localhost:8000", "*"])
@@ -387,3 +391,36 @@ def test_pages_of_other_origins_may_not(
     assert "access-control-allow-origin" not in client.get("/topics", other).headers
     assert "access-control-allow-origin" not in guarded.get("/topics", PAGE).headers
     assert guarded.send("OPTIONS", "/topics", headers=PAGE | PREFLIGHT).status_code == 405
+
+
+SEGMENTS = st.sampled_from(
+    ["topics", "streams", "v3", "clusters", "consumer-groups", TOPIC, STREAM, "records", "record", "dev",
+     "prod", "", ".", "..", ";", "a;b", "%2e%2e", "%2f", "..%2f", "%00", "%", "TOPICS", "metrics", "metrics;", "*"]
+)  # fmt: skip
+
+
+@given(
+    segments=st.lists(SEGMENTS, max_size=7),
+    method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE"]),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_path_is_answered_without_a_key(guarded: Client, segments: list[str], method: str) -> None:
+    raw = "/" + "/".join(segments)
+    answers: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": ONE, "more_body": False}
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    scope = {
+        "type": "http", "method": method, "path": unquote(raw), "raw_path": raw.encode(), "query_string": b"",
+        "headers": [(b"host", b"a")], "client": ("127.0.0.1", 1), "server": ("a", 80), "scheme": "http",
+    }  # fmt: skip
+
+    async def ask() -> None:
+        await guarded.app(scope, receive, send)
+
+    asyncio.run(ask())
+    assert answers[0]["status"] in (400, 401, 404, 405)
