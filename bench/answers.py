@@ -11,6 +11,7 @@ import duckdb
 import msgspec
 
 from pinterest_pipeline.config import Settings, load_settings
+from pinterest_pipeline.objects.landed import landed_objects
 from pinterest_pipeline.objects.layout import ObjectName
 from pinterest_pipeline.pipeline import Workspace, answers, load_batch
 from pinterest_pipeline.posts.generator import generate
@@ -48,7 +49,8 @@ def _write_objects(workspace: Workspace, posts: int) -> int:
             for table in TABLES:
                 content = b"\n".join(lines[table]) + b"\n"
                 topic = names.topic(workspace.settings.pipeline_id, table)
-                store.put_if_absent(ObjectName(topic, 0, offset + 1 - len(lines[table])), content)
+                name = ObjectName(topic, 0, offset + 1 - len(lines[table]))
+                store.put_if_absent(name.key(workspace.settings.sink.topics_dir), content)
                 size += len(content)
                 lines[table].clear()
     return size
@@ -78,7 +80,8 @@ def _parse(settings: Settings) -> None:
         connection.execute("SET enable_progress_bar = false")
         for table in TABLES:
             topic = names.topic(settings.pipeline_id, table)
-            files = [str(store.path(name)) for name in store.names(topic)]
+            keys = [found.key for found in landed_objects(store, settings.sink.topics_dir, topic)]
+            files = [str(path) for path in store.fetch(keys, settings.data)]
             columns = dict.fromkeys(
                 [*SOURCE_COLUMNS[table], "_topic", "_partition", "_offset", "_timestamp"], "VARCHAR"
             )

@@ -41,6 +41,9 @@ PostsFile = Annotated[
 OnKafka = Annotated[
     bool, typer.Option("--kafka", help="Keep the topics in a Kafka node that is started for it.")
 ]
+OnS3 = Annotated[
+    bool, typer.Option("--s3", help="Keep the objects in an S3 server (SeaweedFS) that is started for it.")
+]
 ExitWithParent = Annotated[bool, typer.Option("--exit-with-parent", hidden=True)]
 BranchOption = Annotated[str, typer.Option("--branch", help="batch or stream.", metavar="BRANCH")]
 
@@ -93,6 +96,7 @@ def demo(
         typer.Option(min=1, help="Posts to send down each branch; 1,000 generated ones, or all of a file."),
     ] = None,
     on_kafka: OnKafka = False,
+    on_s3: OnS3 = False,
     as_json: AsJson = False,
 ) -> None:
     """Run everything once: fill, send, land, clean, answer, prove, stop.
@@ -100,11 +104,13 @@ def demo(
     Example: pinpipe demo --posts posts.jsonl.gz --count 88
     """
     from pinterest_pipeline import demo as demonstration
+    from pinterest_pipeline.local import chosen_settings
     from pinterest_pipeline.outcome import disagreements
     from pinterest_pipeline.terminal import steps
 
     with steps() as progress:
-        result = demonstration.run(load_settings(), posts, count, progress, on_kafka=on_kafka)
+        chosen = chosen_settings(load_settings(), on_kafka=on_kafka, on_s3=on_s3)
+        result = demonstration.run(chosen, posts, count, progress)
     problems = result.outcome.problems + disagreements(result.outcome)
     if as_json:
         _print_json({"answers": result.outcome.answers, "account": result.outcome.account()})
@@ -118,18 +124,19 @@ def demo(
 
 
 @app.command(rich_help_panel=WHOLE)
-def up(on_kafka: OnKafka = False) -> None:
+def up(on_kafka: OnKafka = False, on_s3: OnS3 = False) -> None:
     """Start every room on this machine and keep it running until Ctrl-C.
 
     Example: pinpipe up, then in another terminal: pinpipe fill, pinpipe send batch --count 100
     """
-    from pinterest_pipeline.local import Supervisor, planned, stop_event
+    from pinterest_pipeline.local import Supervisor, chosen_settings, fetch_servers, stop_event
     from pinterest_pipeline.pipeline import Workspace
 
-    settings, rooms = planned(load_settings(), on_kafka=on_kafka, say=err.print)
+    settings = chosen_settings(load_settings(), on_kafka=on_kafka, on_s3=on_s3)
+    fetch_servers(settings, err.print)
     stop = stop_event()
     with Workspace(settings).only_one("up"):
-        supervisor = Supervisor(settings, rooms)
+        supervisor = Supervisor(settings)
         try:
             url = supervisor.start()
             out.print(
@@ -282,6 +289,22 @@ def sink(exit_with_parent: ExitWithParent = False) -> None:
     workspace = Workspace(load_settings())
     with workspace.only_one("sink"):
         run_sink(workspace, stop_event(exit_with_parent=exit_with_parent))
+
+
+@app.command(rich_help_panel=ROOMS)
+def s3(exit_with_parent: ExitWithParent = False) -> None:
+    """Run an S3 server of one's own (SeaweedFS) in the working folder, until Ctrl-C.
+
+    Example: pinpipe s3, then in another terminal: PINPIPE_OBJECTS__URL=pinpipe:s3 pinpipe up
+    """
+    from pinterest_pipeline.local import stop_event
+    from pinterest_pipeline.pipeline import Workspace
+    from pinterest_pipeline.s3server.server import serve
+
+    workspace = Workspace(load_settings())
+    stop = stop_event(exit_with_parent=exit_with_parent)
+    with workspace.only_one("s3"):
+        serve(workspace.s3, stop, lambda text: err.print(text, soft_wrap=True))
 
 
 @app.command(rich_help_panel=ROOMS)

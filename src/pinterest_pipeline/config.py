@@ -9,7 +9,8 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -31,6 +32,7 @@ from pydantic_settings import (
 from pinterest_pipeline.errors import SettingError
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
     from sqlalchemy.engine import URL as DatabaseURL
 
 PREFIX = "PINPIPE_"
@@ -167,6 +169,68 @@ class SinkSettings(_Group):
     topics_dir: str = Field("topics", min_length=1, description="First folder of every object's name.")
 
 
+OWN_S3 = "pinpipe:s3"
+"""Instead of a URL: the server that 'pinpipe s3' runs in the working folder."""
+STORE_FORMS = {
+    "file": "file:///absolute/folder",
+    "s3": "s3://bucket/prefix",
+    "gs": "gs://bucket/prefix",
+    "az": "az://account/container/prefix",
+}
+
+
+class ObjectSettings(_Group):
+    url: str = Field(
+        "",
+        description="Where the objects are: file:///folder, s3://bucket/prefix, gs://bucket/prefix or"
+        " az://account/container/prefix; pinpipe:s3 for the server of 'pinpipe s3'; empty for a folder in"
+        " the working folder.",
+    )
+    endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^/\s]+/?)?$",
+        description="Address of an S3 server other than AWS; http:// is taken as it is, without encryption.",
+    )
+    region: str = Field(
+        "", description="Region of the bucket; empty for AWS_REGION, the AWS profile's, or us-east-1."
+    )
+    access_key_id: str = Field(
+        "", description="Access key of S3; empty for AWS's usual chain (environment, profile, role)."
+    )
+    secret_access_key: SecretStr | None = Field(None, description="Secret of that access key; never printed.")
+    timeout_seconds: float = Field(
+        120.0, gt=0, description="Longest that one request to the store may take, its body included."
+    )
+    retry_seconds: float = Field(
+        60.0, ge=0, description="How long a request that failed by the way is tried again."
+    )
+    fetch_bytes: int = Field(
+        2**30, ge=1, description="Bytes of objects that one load step takes, and copies from a remote store."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _has_a_known_form(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url in ("", OWN_S3):
+            return url
+        if parts.scheme not in STORE_FORMS:
+            raise ValueError(f"write one of {', '.join(STORE_FORMS.values())}, {OWN_S3}")
+        is_folder = parts.scheme == "file"
+        needs_path = parts.scheme in ("file", "az")
+        if bool(parts.netloc) == is_folder or (needs_path and not parts.path.strip("/")):
+            raise ValueError(f"write {STORE_FORMS[parts.scheme]}")
+        if parts.query or parts.fragment or "@" in parts.netloc:
+            raise ValueError("a URL of objects takes no user, '?' or '#'; keys have settings of their own")
+        return url
+
+    @model_validator(mode="after")
+    def _has_both_keys(self) -> Self:
+        if bool(self.access_key_id) != bool(self.secret_access_key):
+            raise ValueError("access_key_id and secret_access_key go together")
+        return self
+
+
 class StreamSettings(_Group):
     batch_records: int = Field(20_000, ge=1, description="Most records of one micro-batch.")
     poll_seconds: float = Field(
@@ -210,6 +274,7 @@ class Settings(BaseSettings):
     log: LogSettings = Field(LogSettings(), description="The event log.")
     kafka: KafkaSettings = Field(KafkaSettings(), description="Kafka as the home of topics.")
     sink: SinkSettings = Field(SinkSettings(), description="Log to objects.")
+    objects: ObjectSettings = Field(ObjectSettings(), description="The store of objects.")
     stream: StreamSettings = Field(StreamSettings(), description="Streams to Delta tables.")
     engine: EngineSettings = Field(EngineSettings(), description="The engine that cleans and answers.")
 
@@ -245,7 +310,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
 
 
 def variables(settings: BaseModel, prefix: str = PREFIX) -> list[tuple[str, str]]:
-    """Every setting that has a value as (environment variable, value); secrets are among them."""
+    """Every setting that has a value as (environment variable, value), secrets in the clear."""
     rows: list[tuple[str, str]] = []
     for name in type(settings).model_fields:
         value = getattr(settings, name)
@@ -288,14 +353,17 @@ def _refuse_unknown_variables() -> None:
 
 def _problems(error: ValidationError) -> str:
     return "; ".join(
-        f"{PREFIX}{_joined(problem['loc'])}: {problem['msg']}{_found(problem['loc'], problem['input'])}"
+        f"{PREFIX}{_joined(problem['loc'])}: {problem['msg']}{_found(problem)}"
         for problem in error.errors(include_url=False)
     )
 
 
-def _found(location: tuple[int | str, ...], value: object) -> str:
-    may_be_secret = any("PASSWORD" in str(part).upper() or part == "properties" for part in location)
-    return "" if may_be_secret else f", got {value!r}"
+def _found(problem: "ErrorDetails") -> str:
+    """What was found, unless that is or holds a secret."""
+    is_group = isinstance(problem["input"], dict)
+    place = "__".join(str(part) for part in problem["loc"]).lower()
+    is_secret = any(word in place for word in ("secret", "password", "properties"))
+    return "" if is_group or is_secret else f", got {problem['input']!r}"
 
 
 def _joined(location: tuple[int | str, ...]) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from pinterest_pipeline.config import Settings
 from pinterest_pipeline.errors import Retryable, Unavailable
-from pinterest_pipeline.local import Supervisor, planned
+from pinterest_pipeline.local import Supervisor, fetch_servers
 from pinterest_pipeline.outcome import Outcome, outcome
 from pinterest_pipeline.pipeline import Workspace, lags
 from pinterest_pipeline.posts.database import PostDatabase
@@ -66,14 +66,12 @@ def run(
     posts_file: Path | None,
     count: int | None,
     progress: Progress,
-    *,
-    on_kafka: bool = False,
 ) -> Demo:
     """Send `count` posts down each branch and answer; the posts of a file go in the file's order."""
-    settings, rooms = planned(settings, on_kafka=on_kafka, say=lambda text: progress(text, 0, None))
     settings = _own_folder(settings)
+    fetch_servers(settings, lambda text: progress(text, 0, None))
     database = PostDatabase(make_url(f"sqlite:///{settings.data / 'posts.sqlite'}"))
-    supervisor = Supervisor(settings, rooms)
+    supervisor = Supervisor(settings)
     stop = threading.Event()
     try:
         url = supervisor.start()
@@ -87,11 +85,12 @@ def run(
             finally:
                 stop.set()
             watch.result()
+        supervisor.stop_rooms()
+        progress("counting", 0, None)
+        return Demo(outcome(Workspace(settings)), Workspace(settings))
     finally:
         supervisor.stop()
         database.close()
-    progress("counting", 0, None)
-    return Demo(outcome(Workspace(settings)), Workspace(settings))
 
 
 def _own_folder(settings: Settings) -> Settings:

@@ -15,6 +15,7 @@ PipelineError            says what was wrong, what was found, what to do; carrie
     ├── UnknownTopic     the event log has no such topic or stream
     ├── TopicExists      the event log has that topic or stream already
     ├── UnknownGroup     the event log knows no such group of consumers
+    ├── NoSuchObject     the store holds no object at a key
     ├── KeyReused        an idempotency key came again with another request
     ├── Forbidden        a login or a permission was refused
     ├── MissingPart      an optional part of the pipeline is not installed
@@ -102,6 +103,13 @@ class UnknownGroup(Fatal):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"no group of consumers is named '{name}'")
+
+
+class NoSuchObject(Fatal):
+    exit_code = 4
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"there is no object {where}", "it was deleted, or it is the wrong store")
 
 
 class KeyReused(Fatal):

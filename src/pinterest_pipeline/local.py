@@ -10,24 +10,25 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import msgspec
 import structlog
+from pydantic import BaseModel
 
 from pinterest_pipeline.broker.distribution import Say, jars
 from pinterest_pipeline.broker.node import node_is_ready
-from pinterest_pipeline.config import Settings, child_environment
-from pinterest_pipeline.errors import BadInput, PortInUse, SettingError
+from pinterest_pipeline.config import OWN_S3, Settings, child_environment
+from pinterest_pipeline.errors import BadInput, PortInUse, SettingError, Unavailable
 from pinterest_pipeline.gateway.server import bind
 from pinterest_pipeline.pipeline import Workspace
+from pinterest_pipeline.s3server.server import is_ready
 
 ROOMS = ("gateway", "sink", "stream", "load")
-NODE = "kafka"
-"""Our own Kafka node: it starts before the rooms, which need it, and stops after them."""
 STATE_FILE = "up.json"
 _HOPELESS = {error.exit_code: error for error in (SettingError, BadInput)}
 _STOP_SECONDS = 30.0
+_SERVERS_SECONDS = 120.0
 _LONGEST_PAUSE = 10.0
 _log = structlog.get_logger("up")
 
@@ -39,6 +40,24 @@ class State(msgspec.Struct):
     gateway: str
     rooms: dict[str, int]
     """Process id of each room."""
+
+
+class Server(NamedTuple):
+    """A server of our own that the rooms need: the command that runs it, and whether it answers."""
+
+    name: str
+    is_ready: Callable[[], bool]
+
+
+def own_servers(settings: Settings) -> list[Server]:
+    """The servers that the settings ask for and that do not run yet."""
+    workspace = Workspace(settings)
+    asked = []
+    if settings.log.home == "kafka" and not settings.kafka.bootstrap_servers:
+        asked.append(Server("kafka", lambda: node_is_ready(workspace.kafka)))
+    if settings.objects.url == OWN_S3:
+        asked.append(Server("s3", lambda: is_ready(workspace.s3)))
+    return [server for server in asked if not server.is_ready()]
 
 
 @dataclass
@@ -58,19 +77,31 @@ class Supervisor:
         self._settings = settings
         self._names = rooms
         self._socket: socket.socket | None = None
+        self._servers: list[_Room] = []
         self._rooms: list[_Room] = []
 
     def start(self) -> str:
-        """Start all rooms; returns the gateway's address. Raises PortInUse."""
+        """Start servers of our own, then all rooms; returns the gateway's address. Raises PortInUse."""
         self._wait_for_orphans()
         self._socket = bind(self._settings.gateway.host, self._settings.gateway.port)
         host, port = self._socket.getsockname()[:2]
-        options = {"gateway": ["--fd", str(self._socket.fileno())], "load": ["--every", "1"]}
-        self._rooms = [_Room(name, [name, *options.get(name, [])]) for name in self._names]
         scheme = "http" if self._settings.gateway.tls_certificate is None else "https"
         self._url = f"{scheme}://{host}:{port}"
+        self._start_servers()
+        options = {"gateway": ["--fd", str(self._socket.fileno())], "load": ["--every", "1"]}
+        self._rooms = [_Room(name, [name, *options.get(name, [])]) for name in self._names]
         self.check()
         return self._url
+
+    def _start_servers(self) -> None:
+        servers = own_servers(self._settings)
+        self._servers = [_Room(server.name, [server.name]) for server in servers]
+        deadline = time.monotonic() + _SERVERS_SECONDS
+        while not all(server.is_ready() for server in servers):
+            self.check()
+            if time.monotonic() > deadline:
+                raise Unavailable("a server does not answer", f"see {self._log_path(servers[0].name).parent}")
+            time.sleep(0.1)
 
     def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Keep the rooms alive until told to stop."""
@@ -81,41 +112,26 @@ class Supervisor:
     def check(self) -> None:
         """Start what is not running and may start now; raises Fatal when a room cannot be helped."""
         changed = False
-        for room in self._rooms:
+        for room in self._servers + self._rooms:
             if room.process is not None and room.process.poll() is not None:
                 self._note_death(room)
-            if room.process is None and time.monotonic() >= room.start_at and self._may_start(room):
+            if room.process is None and time.monotonic() >= room.start_at:
                 self._start(room)
                 changed = True
         if changed:
             self._write_state()
 
-    def _may_start(self, room: _Room) -> bool:
-        if NODE not in self._names or room.name == NODE:
-            return True
-        return node_is_ready(Workspace(self._settings).kafka)
-
     def stop(self) -> None:
-        """Ask every room to finish, wait for it, and take away the state file."""
-        self._stop([room for room in self._rooms if room.name != NODE])
-        self._stop([room for room in self._rooms if room.name == NODE])
+        """Stop the rooms, then the servers, and take away the state file."""
+        self.stop_rooms()
+        _stop(self._servers)
         if self._socket is not None:
             self._socket.close()
         (self._settings.data / STATE_FILE).unlink(missing_ok=True)
 
-    def _stop(self, rooms: Sequence[_Room]) -> None:
-        alive = [room.process for room in rooms if room.process is not None]
-        for process in alive:
-            process.terminate()
-        deadline = time.monotonic() + _STOP_SECONDS
-        for process in alive:
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            if process.stdin:
-                process.stdin.close()
+    def stop_rooms(self) -> None:
+        """Ask every room to finish and wait for it; servers go on."""
+        _stop(self._rooms)
 
     def _wait_for_orphans(self) -> None:
         """Rooms of a supervisor that was killed stop by themselves; until then they hold port and locks."""
@@ -147,7 +163,7 @@ class Supervisor:
         if room.process.stdin:
             room.process.stdin.close()
         room.process = None
-        hopeless = _HOPELESS.get(code, PortInUse if room.name == NODE else None)
+        hopeless = _HOPELESS.get(code, PortInUse if room in self._servers else None)
         if hopeless is not None and code == hopeless.exit_code:
             raise hopeless(f"{room.name} cannot run: {self._last_words(room.name)}")
         lived = time.monotonic() - room.started
@@ -169,21 +185,44 @@ class Supervisor:
         return " ".join(lines[-3:])
 
     def _write_state(self) -> None:
-        rooms = {room.name: room.process.pid for room in self._rooms if room.process is not None}
+        parts = self._servers + self._rooms
+        rooms = {part.name: part.process.pid for part in parts if part.process is not None}
         state = State(os.getpid(), self._url, rooms)
         path = self._settings.data / STATE_FILE
         path.with_suffix(".tmp").write_bytes(msgspec.json.encode(state))
         path.with_suffix(".tmp").replace(path)
 
 
-def planned(settings: Settings, *, on_kafka: bool, say: Say) -> tuple[Settings, tuple[str, ...]]:
-    """Settings and rooms of a pipeline; on Kafka its topics are kept by a node of its own."""
-    if not on_kafka:
-        return settings, ROOMS
-    jars(settings.cache, say)  # here, where somebody sees that it takes a while
-    log = settings.log.model_copy(update={"home": "kafka"})
-    kafka = settings.kafka.model_copy(update={"bootstrap_servers": ""})
-    return settings.model_copy(update={"log": log, "kafka": kafka}), (NODE, *ROOMS)
+def _stop(parts: Sequence[_Room]) -> None:
+    alive = [part.process for part in parts if part.process is not None]
+    for process in alive:
+        process.terminate()
+    deadline = time.monotonic() + _STOP_SECONDS
+    for process in alive:
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdin:
+            process.stdin.close()
+
+
+def chosen_settings(settings: Settings, *, on_kafka: bool, on_s3: bool) -> Settings:
+    """The same settings with servers of our own in place of the embedded log or the folder of objects."""
+    update: dict[str, BaseModel] = {}
+    if on_kafka:
+        update["log"] = settings.log.model_copy(update={"home": "kafka"})
+        update["kafka"] = settings.kafka.model_copy(update={"bootstrap_servers": ""})
+    if on_s3:
+        update["objects"] = settings.objects.model_copy(update={"url": OWN_S3})
+    return settings.model_copy(update=update)
+
+
+def fetch_servers(settings: Settings, say: Say) -> None:
+    """Fetch now what the servers of our own need, where somebody sees that it takes a while."""
+    if any(server.name == "kafka" for server in own_servers(settings)):
+        jars(settings.cache, say)
 
 
 def read_state(data: Path) -> State | None:

@@ -5,16 +5,17 @@ import os
 import shutil
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from pinterest_pipeline.broker.node import Node, node_address
-from pinterest_pipeline.config import Settings
+from pinterest_pipeline.config import OWN_S3, Settings
 from pinterest_pipeline.engines.base import Cleaned
 from pinterest_pipeline.engines.duckdb import DuckDBEngine
 from pinterest_pipeline.errors import (
@@ -30,13 +31,15 @@ from pinterest_pipeline.eventlog.partitioners import kafka_partition, kinesis_sh
 from pinterest_pipeline.eventlog.sequence import offset_of, sequence_number, shard_id
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.ledger.account import Evidence, TableAccount, account
-from pinterest_pipeline.objects.layout import ObjectName
-from pinterest_pipeline.objects.store import ObjectStore
+from pinterest_pipeline.objects.base import ObjectStore
+from pinterest_pipeline.objects.landed import LandedObject, end_offset, in_steps, landed_objects
+from pinterest_pipeline.objects.store import open_store
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.codec import landed_line, position_suffix
 from pinterest_pipeline.records.names import TABLES, Branch
 from pinterest_pipeline.records.names import Table as TableName
 from pinterest_pipeline.records.receipts import Account, read_accounts
+from pinterest_pipeline.s3server.address import object_settings
 from pinterest_pipeline.sink.worker import GROUP as SINK_GROUP
 from pinterest_pipeline.sink.worker import Sink
 from pinterest_pipeline.tables.delta import Table
@@ -63,6 +66,11 @@ class Workspace:
         return self.root / "spill"
 
     @property
+    def s3(self) -> Path:
+        """The folder of an S3 server of our own."""
+        return self.root / "s3"
+
+    @property
     def reports(self) -> Path:
         return self.root / "reports"
 
@@ -75,7 +83,10 @@ class Workspace:
         return self._log("streams.sqlite", kinesis_shard)
 
     def objects(self) -> ObjectStore:
-        return ObjectStore(self.root / "objects", self.settings.sink.topics_dir)
+        settings = self.settings.objects
+        if settings.url == OWN_S3:
+            settings = object_settings(self.s3, settings)
+        return open_store(settings, self.root / "objects")
 
     def table(self, branch: Branch, table: TableName) -> Table:
         return self._table(branch, names.delta_table(branch, self.settings.pipeline_id, table))
@@ -128,7 +139,8 @@ class Workspace:
                 "start one: pinpipe kafka; or name brokers by PINPIPE_KAFKA__BOOTSTRAP_SERVERS",
             )
         address = address or f"127.0.0.1:{settings.port}"
-        return KafkaEventLog(address, settings, kafka_partition, self.settings.log.max_record_bytes)
+        intents = self.root / "gateway" / "idempotency.sqlite"
+        return KafkaEventLog(address, settings, kafka_partition, self.settings.log.max_record_bytes, intents)
 
     def _log(self, name: str, partitioner: Callable[[bytes, int], int]) -> EventLog:
         self.root.mkdir(parents=True, exist_ok=True)
@@ -152,7 +164,11 @@ class Loaded:
 
     read: int = 0
     quarantined: int = 0
-    changes: Mapping[str, int] | None = None
+    changes: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: "Loaded") -> "Loaded":
+        changes = Counter(self.changes) + Counter(other.changes)
+        return Loaded(self.read + other.read, self.quarantined + other.quarantined, changes)
 
 
 def prepare(settings: Settings, branch: Branch, log: EventLog) -> None:
@@ -186,21 +202,27 @@ def load_batch(workspace: Workspace, engine: DuckDBEngine) -> dict[TableName, Lo
 
 def _load_objects(workspace: Workspace, engine: DuckDBEngine, store: ObjectStore, table: TableName) -> Loaded:
     topic = names.topic(workspace.settings.pipeline_id, table)
-    objects = store.names(topic)
-    target = workspace.table("batch", table)
-    sources = {name.partition: f"{topic}/{name.partition}" for name in objects}
-    done = target.positions(list(sources.values()))
-    new = [name for name in objects if name.start >= done[sources[name.partition]]]
-    if not new:
-        return Loaded()
-    last = {name.partition: name for name in new}
-    ends = {sources[partition]: store.end(name) for partition, name in last.items()}
-    with engine.clean(table, "batch", _paths(store, new)) as cleaned:
-        return _commit(workspace, "batch", table, cleaned, ends, topic)
+    objects = landed_objects(store, workspace.settings.sink.topics_dir, topic)
+    sources = {found.name.partition: f"{topic}/{found.name.partition}" for found in objects}
+    done = workspace.table("batch", table).positions(list(sources.values()))
+    new = [found for found in objects if found.name.start >= done[sources[found.name.partition]]]
+    loaded = Loaded()
+    for step in in_steps(new, workspace.settings.objects.fetch_bytes):
+        last = {found.name.partition: found.key for found in step}
+        ends = {sources[partition]: end_offset(store, key) for partition, key in last.items()}
+        with _fetched(workspace, store, step) as paths, engine.clean(table, "batch", paths) as cleaned:
+            loaded += _commit(workspace, "batch", table, cleaned, ends, topic)
+    return loaded
 
 
-def _paths(store: ObjectStore, objects: Sequence[ObjectName]) -> list[Path]:
-    return [store.path(name) for name in objects]
+@contextmanager
+def _fetched(
+    workspace: Workspace, store: ObjectStore, objects: Sequence[LandedObject]
+) -> Iterator[Sequence[Path]]:
+    """Local files with the objects' lines; copies go when the block ends."""
+    workspace.spill.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=workspace.spill, prefix=f"objects-{os.getpid()}-") as folder:
+        yield store.fetch([found.key for found in objects], Path(folder))
 
 
 class StreamLoader:
@@ -369,14 +391,13 @@ def table_account(workspace: Workspace, branch: Branch, table: TableName) -> Tab
     """The account of one table, recomputed from receipts, landed records and Delta files."""
     receipts = sorted(workspace.receipts.glob(f"{branch}-*.jsonl"))
     source = names.source(branch, workspace.settings.pipeline_id, table)
-    with _landed(workspace, branch, source) as landed:
-        evidence = Evidence(
-            landed=landed,
-            clean=workspace.table(branch, table).files(),
-            quarantine=workspace.quarantine(branch).files(),
-            receipts=receipts,
-        )
-        return account(branch, table, evidence, _sent(receipts, table))
+    evidence = Evidence(
+        landed=_landed(workspace, branch, source),
+        clean=workspace.table(branch, table).files(),
+        quarantine=workspace.quarantine(branch).files(),
+        receipts=receipts,
+    )
+    return account(branch, table, evidence, _sent(receipts, table))
 
 
 def _sent(receipts: Sequence[Path], table: TableName) -> Account:
@@ -387,12 +408,14 @@ def _sent(receipts: Sequence[Path], table: TableName) -> Account:
     return total
 
 
-@contextmanager
-def _landed(workspace: Workspace, branch: Branch, source: str) -> Iterator[list[Path]]:
-    """Files with every landed record: the objects of a topic, or a copy of a stream's log."""
+def _landed(workspace: Workspace, branch: Branch, source: str) -> Iterator[Sequence[Path]]:
+    """Steps of files with every landed record: the objects of a topic, or a copy of a stream's log."""
     if branch == "batch":
         store = workspace.objects()
-        yield _paths(store, store.names(source))
+        objects = landed_objects(store, workspace.settings.sink.topics_dir, source)
+        for step in in_steps(objects, workspace.settings.objects.fetch_bytes):
+            with _fetched(workspace, store, step) as paths:
+                yield paths
         return
     log = workspace.streams_log()
     try:

@@ -29,6 +29,8 @@ class KafkaSubscription:
                 "group.id": group,
                 "partition.assignment.strategy": "cooperative-sticky",
                 "auto.offset.reset": "earliest",
+                "heartbeat.interval.ms": 1_000,  # how soon members learn that partitions are shared anew
+                "session.timeout.ms": 10_000,  # how long the partitions of a killed member lie idle
             }
         )
         self._consumer.subscribe(
@@ -120,7 +122,6 @@ class KafkaSubscription:
             raise Unavailable("the subscription is closed")
 
     def _check_held(self, parts: Iterable[Part]) -> None:
-        self._check_open()
         for topic, partition in parts:
             if (topic, partition) not in self._held:
                 raise Fenced(

@@ -8,7 +8,7 @@ A landed record without a receipt was sent by someone else, or its answer was lo
 and named, and no fault.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,7 +39,8 @@ class TableAccount:
 class Evidence:
     """Where the facts lie: JSON lines of landed records and of receipts, Parquet files of the tables."""
 
-    landed: Sequence[Path]
+    landed: Iterable[Sequence[Path]]
+    """Some files at a time; they need to be there only until the next are asked for."""
     clean: Sequence[str]
     quarantine: Sequence[str]
     receipts: Sequence[Path]
@@ -126,12 +127,10 @@ def _make_views(
     _, part, place, _ = POSITION_COLUMNS[branch]
     fields = dict.fromkeys(("ind", "index", part, place), "VARCHAR")
     placed = f'"{part}"::VARCHAR AS part, "{place}"::VARCHAR AS place'
-    _materialise(
-        connection,
-        "landed",
-        f"SELECT {_FOUND_IND} AS ind, {placed}",
-        _json_lines(evidence.landed, fields),
-    )
+    connection.execute("CREATE TEMP TABLE landed (ind VARCHAR, part VARCHAR, place VARCHAR)")
+    for files in evidence.landed:
+        lines = _json_lines(files, fields)
+        connection.execute(f"INSERT INTO landed SELECT {_FOUND_IND}, {placed} FROM {lines}")  # noqa: S608
     _materialise(connection, "clean", f"SELECT ind::VARCHAR AS ind, {placed}", _parquet(evidence.clean))
     _materialise(
         connection,
@@ -163,9 +162,7 @@ def _parquet(files: Sequence[str]) -> str | None:
     return f"read_parquet({_quoted(files)}, union_by_name = true)" if files else None
 
 
-def _json_lines(files: Sequence[Path], columns: dict[str, str]) -> str | None:
-    if not files:
-        return None
+def _json_lines(files: Sequence[Path], columns: dict[str, str]) -> str:
     return (
         f"read_json({_quoted(files)}, format = 'newline_delimited', columns = {columns},"
         " ignore_errors = true, maximum_object_size = 8388608)"

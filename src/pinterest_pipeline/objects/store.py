@@ -1,97 +1,98 @@
-"""A folder of immutable objects: put if absent, durable when the call returns."""
+"""Opens an object store by its URL."""
 
-import os
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
-import msgspec
-import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import LocalStore
+from obstore.store import AzureStore, GCSStore, S3Store
+from obstore.store import ObjectStore as Obstore
+from pydantic import SecretStr
 
-from pinterest_pipeline.errors import BadInput, DiskFull, Unavailable, is_disk_full
-from pinterest_pipeline.objects.layout import ObjectName, folder, parse
+from pinterest_pipeline.config import ObjectSettings
+from pinterest_pipeline.errors import Forbidden
+from pinterest_pipeline.objects.base import ObjectStore
+from pinterest_pipeline.objects.folder import FolderStore
+from pinterest_pipeline.objects.remote import RemoteStore
 
-_TAIL_BYTES = 2**16
-
-
-class _Line(msgspec.Struct):
-    offset: int = msgspec.field(name="_offset")
+_RETRIES = 1_000  # the time is what counts
 
 
-class ObjectStore:
-    """Objects below one folder of this machine."""
+def open_store(settings: ObjectSettings, default: Path) -> ObjectStore:
+    """The store of `settings.url`, or the folder `default` when that is empty. No request is made yet."""
+    if not settings.url:
+        return FolderStore(default)
+    parts = urlsplit(settings.url)
+    if parts.scheme == "file":
+        return FolderStore(Path(unquote(parts.path)))
+    options: dict[str, Any] = {
+        "client_options": {
+            "timeout": timedelta(seconds=settings.timeout_seconds),
+            "allow_http": settings.endpoint.startswith("http://"),
+        },
+        "retry_config": {
+            "max_retries": _RETRIES,
+            "backoff": {"max_backoff": timedelta(seconds=5)},
+            "retry_timeout": timedelta(seconds=settings.retry_seconds),
+        },
+    }
+    prefix = parts.path.strip("/") or None
+    if parts.scheme == "gs":
+        store: Obstore = GCSStore(parts.netloc, prefix=prefix, **options)
+    elif parts.scheme == "az":
+        container, _, below = (prefix or "").partition("/")
+        store = AzureStore(container, prefix=below or None, account_name=parts.netloc, **options)
+    else:
+        store = S3Store(parts.netloc, prefix=prefix, **options, **_s3_options(settings))
+    return RemoteStore(store, settings.url, settings.retry_seconds)
 
-    def __init__(self, root: Path, topics_dir: str) -> None:
-        root.mkdir(parents=True, exist_ok=True)
-        self._root = root.resolve()
-        self._topics_dir = topics_dir
-        self._store = LocalStore(self._root)
 
-    def put_if_absent(self, name: ObjectName, content: bytes) -> bool:
-        """Write an object; False when the key is taken. Raises DiskFull or Unavailable."""
-        key = name.key(self._topics_dir)
-        try:
-            obstore.put(self._store, key, content, mode="create")
-        except AlreadyExistsError:
-            self._make_durable(self._root / key)  # who wrote it may have died before it did so
-            return False
-        except (OSError, BaseError) as error:
-            if is_disk_full(error):
-                raise DiskFull(
-                    f"no room left for the object {key}", "free some space; nothing is lost"
-                ) from error
-            raise Unavailable(f"the object {key} cannot be written: {error}") from error
-        self._make_durable(self._root / key)
-        return True
+def _s3_options(settings: ObjectSettings) -> dict[str, Any]:
+    """What S3 alone takes; obstore reads what is left out from AWS's own environment variables."""
+    options: dict[str, Any] = {}
+    if settings.endpoint:
+        options["aws_endpoint_url_s3"] = settings.endpoint
+    if settings.region:
+        options["region"] = settings.region
+    if settings.access_key_id:
+        assert settings.secret_access_key is not None
+        provider: Any = _Keys(settings.access_key_id, settings.secret_access_key)
+    else:
+        provider = _aws_chain()
+    if provider is not None:
+        options["credential_provider"] = provider
+    return options
 
-    def get(self, name: ObjectName) -> bytes:
-        return obstore.get(self._store, name.key(self._topics_dir)).bytes().to_bytes()
 
-    def names(self, topic: str) -> list[ObjectName]:
-        """The objects of a topic, ordered by partition and first offset, without a gap.
+class _Keys:
+    """Gives obstore the keys of the settings; a session token of the environment belongs to other keys."""
 
-        A folder that is written to while it is listed may show a later object and not an earlier one.
-        Objects of a partition come in order, so all up to the last of a first listing are in a second.
-        """
-        last = {name.partition: name.start for name in self._listed(topic)}
-        return [name for name in self._listed(topic) if name.start <= last.get(name.partition, -1)]
+    def __init__(self, access_key_id: str, secret_access_key: SecretStr) -> None:
+        self._access_key_id = access_key_id
+        self._secret_access_key = secret_access_key
 
-    def remove_torn(self, name: ObjectName) -> None:
-        """Remove an object that a power cut left without its end."""
-        obstore.delete(self._store, name.key(self._topics_dir))
+    def __call__(self) -> dict[str, Any]:
+        return {
+            "access_key_id": self._access_key_id,
+            "secret_access_key": self._secret_access_key.get_secret_value(),
+            "token": None,
+            "expires_at": None,
+        }
 
-    def _listed(self, topic: str) -> list[ObjectName]:
-        pages = obstore.list(self._store, folder(self._topics_dir, topic))
-        found = (parse(meta["path"]) for page in pages for meta in page)
-        return sorted(name for name in found if name is not None and name.topic == topic)
 
-    def end(self, name: ObjectName) -> int:
-        """Offset after the last line of an object; raises BadInput when the line has none."""
-        last = self._tail(name).rstrip(b"\n").rpartition(b"\n")[2]
-        try:
-            return msgspec.json.decode(last, type=_Line).offset + 1
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            key = name.key(self._topics_dir)
-            raise BadInput(f"{key} ends without an _offset", "write it with the sink") from error
+def _aws_chain() -> Any:
+    """AWS's whole chain where boto3 is installed; else None: obstore asks environment, container, machine."""
+    try:
+        from obstore.auth.boto3 import Boto3CredentialProvider
+    except ModuleNotFoundError:
+        return None
+    from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped] # it has no types
 
-    def _tail(self, name: ObjectName) -> bytes:
-        """The end of an object, at least its last line."""
-        key = name.key(self._topics_dir)
-        size = obstore.head(self._store, key)["size"]
-        if size <= _TAIL_BYTES:
-            return self.get(name)
-        tail = obstore.get_range(self._store, key, start=size - _TAIL_BYTES, end=size).to_bytes()
-        return tail if b"\n" in tail[:-1] else self.get(name)
-
-    def path(self, name: ObjectName) -> Path:
-        """Where an object can be read as a local file."""
-        return self._root / name.key(self._topics_dir)
-
-    def _make_durable(self, path: Path) -> None:
-        """Sync the file and every folder that may be new with it: the store syncs nothing by itself."""
-        for part in (path, *path.relative_to(self._root).parents):
-            descriptor = os.open(self._root / part, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+    try:
+        return Boto3CredentialProvider()
+    except (ValueError, BotoCoreError) as error:
+        raise Forbidden(
+            f"no AWS credentials were found: {error}",
+            "set PINPIPE_OBJECTS__ACCESS_KEY_ID and PINPIPE_OBJECTS__SECRET_ACCESS_KEY,"
+            " AWS_PROFILE, or run 'aws sso login'",
+        ) from None

@@ -13,8 +13,9 @@ import structlog
 from pinterest_pipeline.config import SinkSettings
 from pinterest_pipeline.errors import BadInput, Retryable
 from pinterest_pipeline.eventlog.base import EventLog, StoredRecord
+from pinterest_pipeline.objects.base import ObjectStore
+from pinterest_pipeline.objects.landed import end_offset
 from pinterest_pipeline.objects.layout import ObjectName
-from pinterest_pipeline.objects.store import ObjectStore
 from pinterest_pipeline.records.codec import landed_line, position_suffix
 from pinterest_pipeline.sink.rotation import OpenObject
 
@@ -99,28 +100,28 @@ class Sink:
     def _close(self, topic: str, partition: int) -> int:
         """Write the open object and commit; returns the offset after it."""
         waiting = self._open[topic, partition]
-        name = ObjectName(topic, partition, waiting.start)
+        key = ObjectName(topic, partition, waiting.start).key(self._settings.topics_dir)
         content = waiting.content()
-        landed = self._store.put_if_absent(name, content)
-        end = waiting.end if landed else self._end_of_existing(name, content)
+        landed = self._store.put_if_absent(key, content)
+        end = waiting.end if landed else self._end_of_existing(key, content)
         self._log.commit(GROUP, topic, {partition: end})
         del self._open[topic, partition]
         _log.info("object landed", topic=topic, partition=partition, first=waiting.start, end=end)
         return end
 
-    def _end_of_existing(self, name: ObjectName, content: bytes) -> int:
+    def _end_of_existing(self, key: str, content: bytes) -> int:
         """Offset after an object that an earlier try wrote, perhaps cut elsewhere, of the same records."""
-        existing = self._store.get(name)
-        if content.startswith(existing) and not existing.endswith(b"\n"):
-            self._store.remove_torn(name)
-            self._store.put_if_absent(name, content)
+        existing = self._store.get(key)
+        if content.startswith(existing) and not existing.endswith(b"\n"):  # torn by a power cut
+            self._store.delete(key)
+            self._store.put_if_absent(key, content)
             existing = content
         if not (existing.startswith(content) or content.startswith(existing)):
             raise BadInput(
-                f"{self._store.path(name)} does not hold the records that the log has at its offsets",
+                f"{self._store.where(key)} does not hold the records that the log has at its offsets",
                 "move it away; the sink then writes it again from the log",
             )
-        return self._store.end(name)
+        return end_offset(self._store, key)
 
 
 def _line(topic: str, record: StoredRecord) -> bytes:

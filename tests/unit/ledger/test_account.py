@@ -47,7 +47,7 @@ class Facts:
         pq.write_table(pa.Table.from_pylist(self.clean), folder / "clean.parquet")
         pq.write_table(pa.Table.from_pylist(self.quarantined), folder / "quarantine.parquet")
         evidence = Evidence(
-            landed=[landed],
+            landed=[[landed]],
             clean=[str(folder / "clean.parquet")],
             quarantine=[str(folder / "quarantine.parquet")],
             receipts=[receipts],

@@ -11,11 +11,14 @@ from pinterest_pipeline.errors import BadInput
 from pinterest_pipeline.eventlog.base import EventLog, Record
 from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.objects.base import ObjectStore
+from pinterest_pipeline.objects.folder import FolderStore
+from pinterest_pipeline.objects.landed import landed_objects
 from pinterest_pipeline.objects.layout import ObjectName
-from pinterest_pipeline.objects.store import ObjectStore
 from pinterest_pipeline.sink.worker import GROUP, Sink
 
 TOPIC = "id.pin"
+FIRST_KEY = ObjectName(TOPIC, 0, 0).key("topics")
 
 
 class Clock:
@@ -37,7 +40,7 @@ def log(tmp_path: Path) -> Iterator[EventLog]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> ObjectStore:
-    return ObjectStore(tmp_path / "objects", "topics")
+    return FolderStore(tmp_path / "objects")
 
 
 @pytest.fixture
@@ -56,7 +59,8 @@ def numbers(count: int, start: int = 0) -> list[bytes]:
 def landed(store: ObjectStore) -> list[list[int]]:
     """The offsets of each object, object by object."""
     return [
-        [json.loads(line)["_offset"] for line in store.get(name).splitlines()] for name in store.names(TOPIC)
+        [json.loads(line)["_offset"] for line in store.get(found.key).splitlines()]
+        for found in landed_objects(store, "topics", TOPIC)
     ]
 
 
@@ -90,7 +94,7 @@ def test_an_object_is_closed_by_age_when_no_more_comes(
 def test_a_line_holds_the_record_and_its_position(log: EventLog, store: ObjectStore, clock: Clock) -> None:
     append(log, b'{"ind":7,"title":"a"}', None)
     Sink(log, store, [TOPIC], SinkSettings(flush_size=2), clock).step()
-    first, tombstone = (json.loads(line) for line in store.get(ObjectName(TOPIC, 0, 0)).splitlines())
+    first, tombstone = (json.loads(line) for line in store.get(FIRST_KEY).splitlines())
     timestamp = log.read(TOPIC, 0, 0, 1)[0].timestamp
     position = {"_topic": TOPIC, "_partition": 0, "_offset": 0, "_timestamp": timestamp}
     assert first == {"ind": 7, "title": "a", **position}
@@ -140,7 +144,7 @@ def test_two_sinks_by_mistake_land_each_record_once(log: EventLog, store: Object
 
 def test_an_object_of_other_records_stops_the_sink(log: EventLog, store: ObjectStore, clock: Clock) -> None:
     append(log, *numbers(2))
-    store.put_if_absent(ObjectName(TOPIC, 0, 0), b'{"_offset":0}\n')
+    store.put_if_absent(FIRST_KEY, b'{"_offset":0}\n')
     with pytest.raises(BadInput, match="does not hold the records"):
         Sink(log, store, [TOPIC], SinkSettings(flush_size=2), clock).step()
     assert log.committed(GROUP, TOPIC).get(0, 0) == 0
@@ -151,11 +155,10 @@ def test_an_object_that_a_power_cut_tore_is_written_again(
 ) -> None:
     append(log, *numbers(3))
     Sink(log, store, [TOPIC], SinkSettings(flush_size=3), clock).step()
-    name = ObjectName(TOPIC, 0, 0)
-    whole = store.get(name)
+    whole = store.get(FIRST_KEY)
     for torn in (b"", whole[:10], whole[:-1]):
-        store.path(name).write_bytes(torn)
+        Path(store.where(FIRST_KEY)).write_bytes(torn)
         log.commit(GROUP, TOPIC, {0: 0})
         Sink(log, store, [TOPIC], SinkSettings(flush_size=3), clock).step()
-        assert store.get(name) == whole
+        assert store.get(FIRST_KEY) == whole
         assert log.committed(GROUP, TOPIC) == {0: 3}
