@@ -162,7 +162,8 @@ def test_a_killed_process_costs_nothing(pipeline: Pipeline, victim: str, workers
         for table in ("pin", "geo", "user"):
             counts = account[branch][table]
             assert counts["acknowledged"] == counts["sent"] == POSTS
-            assert counts["clean"] == POSTS
+            assert counts["clean"] == counts["landed"] == POSTS
+            assert counts["without_receipt"] == 0
 
 
 def test_a_port_in_use_is_named(pipeline: Pipeline) -> None:
