@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from pinterest_pipeline.errors import BadInput, TopicExists, Unavailable, UnknownTopic
-from pinterest_pipeline.eventlog.base import EventLog, Receipt, Record, Refusal, StoredRecord
+from pinterest_pipeline.eventlog.base import EventLog, Headers, Receipt, Record, Refusal, StoredRecord
 
 WAIT = 30
 PIN = "124df56aef51.pin"
@@ -66,6 +66,27 @@ def test_reading_starts_anywhere_and_ends_at_the_end(log: EventLog) -> None:
     assert log.read(PIN, 0, 10_000, 100) == []
 
 
+def test_a_read_ends_once_it_has_enough_bytes(log: EventLog) -> None:
+    log.create(PIN, 1)
+    receipts(log, [Record(b"x" * 600) for _ in range(5)])
+    assert [len(log.read(PIN, 0, offset, 100, 1_000)) for offset in (0, 2, 4)] == [2, 2, 1]
+    assert len(log.read(PIN, 0, 0, 100, 1)) == 1
+
+
+def test_offsets_are_found_by_time(log: EventLog) -> None:
+    log.create(PIN, 3)
+    start = time.time_ns() // 1_000_000
+    steps = [0, 10, 10, 10, 20, 50]
+    receipts(log, [Record(b"x", partition=0, timestamp=start + step) for step in steps])
+    receipts(log, [Record(b"x", partition=1, timestamp=start + 30)])
+    found = {step: log.offsets_at(PIN, start + step) for step in (-5, 0, 1, 10, 11, 30, 50, 51)}
+    assert {step: offsets[0] for step, offsets in found.items()} == {
+        -5: 0, 0: 0, 1: 1, 10: 1, 11: 4, 30: 5, 50: 5, 51: 6
+    }  # fmt: skip
+    assert {step: offsets[1] for step, offsets in found.items() if step in (30, 50)} == {30: 0, 50: 1}
+    assert {offsets[2] for offsets in found.values()} == {0}
+
+
 def test_beginnings_and_ends(log: EventLog) -> None:
     log.create(PIN, 2)
     assert (log.beginnings(PIN), log.ends(PIN)) == ({0: 0, 1: 0}, {0: 0, 1: 0})
@@ -97,6 +118,21 @@ def test_values_and_keys_come_back_byte_for_byte(
     receipts(log, [Record(value, key)])
     (stored,) = log.read(PIN, 0, 0, 10)
     assert (stored.key, stored.value) == (key, value)
+
+
+HEADERS: list[Headers] = [
+    (),
+    (("trace", b"1"),),
+    (("b", b"2"), ("a", None), ("b", b""), ("b", b"\x00\xff")),
+    (("naïve ✓", "naïve ✓".encode()), ("", b"no name")),
+]
+
+
+@pytest.mark.parametrize("headers", HEADERS, ids=len)
+def test_headers_come_back_in_order(log: EventLog, headers: Headers) -> None:
+    log.create(PIN, 1)
+    receipts(log, [Record(b"before"), Record(b"x", headers=headers), Record(b"after")])
+    assert [record.headers for record in log.read(PIN, 0, 0, 10)] == [(), headers, ()]
 
 
 def test_no_records_are_no_error(log: EventLog) -> None:
@@ -146,6 +182,13 @@ def test_timestamps_are_of_now_and_never_decrease(log: EventLog) -> None:
     assert times[1:] == [before + 86_400_000] * 3
 
 
+def test_the_cluster_is_the_same_for_all(log: EventLog, open_log: Opener) -> None:
+    cluster = log.cluster()
+    assert cluster.id
+    assert cluster.controller in cluster.brokers
+    assert open_log().cluster().id == cluster.id
+
+
 def test_positions_belong_to_a_group(log: EventLog) -> None:
     log.create(PIN, 3)
     assert log.committed("sink", PIN) == {}
@@ -168,7 +211,12 @@ def test_a_topic_is_described(log: EventLog) -> None:
     before = time.time_ns() // 1_000_000
     log.create(PIN, 4)
     known = log.describe(PIN)
-    assert (known.name, known.partitions) == (PIN, 4)
+    assert (known.name, known.partitions, known.configs) == (PIN, 4, {})
+    assert [part.partition for part in known.layout] == [0, 1, 2, 3]
+    brokers = set(log.cluster().brokers)
+    for part in known.layout:
+        assert part.leader in part.in_sync
+        assert set(part.in_sync) <= set(part.replicas) <= brokers
     assert before <= known.created_ms <= time.time_ns() // 1_000_000
 
 
@@ -198,6 +246,7 @@ def test_a_deleted_topic_leaves_nothing_to_its_successor(log: EventLog) -> None:
     assert everything(log) == {0: [], 1: []}
     assert log.committed("sink", PIN) == {}
     assert log.describe(PIN).created_ms > old.created_ms
+    assert log.describe(PIN).id != old.id
     assert receipts(log, [Record(b"new", partition=0)])[0].offset == 0
     assert [record.value for record in everything(log, "other")[0]] == [b"kept"]
 
@@ -207,6 +256,8 @@ UNKNOWN: dict[str, Callable[[EventLog], object]] = {
     "read": lambda log: log.read("nobody", 0, 0, 1),
     "beginnings": lambda log: log.beginnings("nobody"),
     "ends": lambda log: log.ends("nobody"),
+    "offsets_at": lambda log: log.offsets_at("nobody", 0),
+    "subscribe": lambda log: log.subscribe("sink", [PIN, "nobody"]),
     "committed": lambda log: log.committed("sink", "nobody"),
     "commit": lambda log: log.commit("sink", "nobody", {0: 1}),
     "describe": lambda log: log.describe("nobody"),

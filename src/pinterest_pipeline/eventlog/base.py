@@ -4,7 +4,7 @@ Positions are offsets: 0, 1, 2, ... within a partition, without a gap. An end is
 written. Every method may raise Unavailable (the home does not answer) or DiskFull.
 
 What flows here in numbers is msgspec's: such a struct takes a sixth of the time to make that a frozen
-dataclass takes (measured: 0.15 and 0.9 µs).
+dataclass takes (measured: 0.15 and 0.9 µs). Outcomes are kept with their request: tagged arrays are small.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ class Once(msgspec.Struct, frozen=True, gc=False):
     """A digest of all that the request says; the same key with another one is refused."""
 
 
-class Receipt(msgspec.Struct, frozen=True, gc=False):
+class Receipt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=0):
     """Where a record was appended; given only once it is durable."""
 
     partition: int
@@ -68,7 +68,7 @@ RefusalCode = Literal[
 """`rejected`: the home refuses it for good; `not_acknowledged`: it may have landed, nobody knows."""
 
 
-class Refusal(msgspec.Struct, frozen=True, gc=False):
+class Refusal(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     """Why a record was not appended; the others of its request may have been."""
 
     code: RefusalCode
@@ -145,7 +145,7 @@ class Subscription(Protocol):
         """What came next in the partitions held, waiting at most so long for the first record.
 
         A partition is read from its committed position when it becomes ours, from its beginning when the
-        group has none there. Partitions come and go only within this call.
+        group has none there. Partitions come and go only within this call. Raises Unavailable once closed.
         """
         ...
 
@@ -154,21 +154,23 @@ class Subscription(Protocol):
         ...
 
     def seek(self, part: Part, offset: int) -> None:
-        """Go on reading a held partition from an offset."""
+        """Go on reading a held partition from an offset; raises Fenced when it is not ours."""
         ...
 
     def pause(self, parts: Sequence[Part]) -> None:
-        """Read nothing from these held partitions until `resume`."""
+        """Read nothing from these held partitions until `resume`; raises Fenced when one is not ours."""
         ...
 
-    def resume(self, parts: Sequence[Part]) -> None: ...
+    def resume(self, parts: Sequence[Part]) -> None:
+        """Read these partitions again; what is not paused stays as it is."""
+        ...
 
     def commit(self, positions: Mapping[Part, int]) -> None:
         """Keep positions of held partitions durably; raises Fenced when one of them is not ours any more."""
         ...
 
     def close(self) -> None:
-        """Leave the group at once, so that others take over; commits nothing."""
+        """Leave the group at once, so that others take over; commits nothing. Closing twice does no more."""
         ...
 
 
@@ -187,6 +189,7 @@ class EventLog(Protocol):
         With `once`, the outcomes are remembered for a day or longer, across restarts: the same request again
         appends nothing and gets them again. KeyReused: the key came with another fingerprint. KeyInFlight:
         the first request of this key is not over. A request that failed may be sent again with its key.
+        Keys belong to their topic, and end with it: another topic, or a successor, knows nothing of them.
         """
         ...
 
@@ -235,8 +238,11 @@ class EventLog(Protocol):
         """What is known of a group; raises UnknownGroup."""
         ...
 
-    def subscribe(self, group: str, topics: Sequence[str]) -> "Subscription":
-        """Become a member of a group that shares the partitions of these topics; raises UnknownTopic."""
+    def subscribe(self, group: str, topics: Sequence[str]) -> Subscription:
+        """Become a member of a group that shares the partitions of these topics; raises UnknownTopic.
+
+        Holds nothing before the first poll. Closing the log closes its subscriptions.
+        """
         ...
 
     def create(

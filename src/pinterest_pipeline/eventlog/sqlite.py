@@ -4,32 +4,49 @@ Writes go through one thread of each instance, which commits whatever waits in o
 a lock that all instances of the file share. Reads have connections of their own and wait for nobody.
 """
 
+import os
 import sqlite3
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import closing, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from pinterest_pipeline.errors import BadInput, TopicExists, Unavailable, UnknownTopic
-from pinterest_pipeline.eventlog.base import Receipt, Record, Refusal, StoredRecord, TopicDescription
+from pinterest_pipeline.errors import PipelineError
+from pinterest_pipeline.eventlog import sqlite_groups, sqlite_topics
+from pinterest_pipeline.eventlog.base import (
+    READ_BYTES,
+    Cluster,
+    Group,
+    Once,
+    Receipt,
+    Record,
+    Refusal,
+    StoredRecord,
+    TopicDescription,
+)
 from pinterest_pipeline.eventlog.filelock import FileLock
-from pinterest_pipeline.eventlog.sqlite_file import OFFSET_BITS, connect, prepared, translated, unopened
+from pinterest_pipeline.eventlog.sqlite_file import prepared, unopened
+from pinterest_pipeline.eventlog.sqlite_groups import Member
+from pinterest_pipeline.eventlog.sqlite_readers import Readers, offset_at, records
+from pinterest_pipeline.eventlog.sqlite_subscription import SqliteSubscription
+from pinterest_pipeline.eventlog.sqlite_topics import BROKER, unknown_partition
 from pinterest_pipeline.eventlog.sqlite_writer import Transaction, Writer, now_ms, place
 
-_OFFSETS: Final = (1 << OFFSET_BITS) - 1
-_READ_BYTES: Final = 10 * 2**20
-_PURGED_AT_ONCE: Final = 20_000
 _RECORD_OVERHEAD: Final = 200
 """Bytes a waiting record takes beside its key and value, about."""
+
+_DAY_SECONDS: Final = 24 * 60 * 60
 
 
 class SqliteEventLog:
     """An EventLog in the file `path`, created when absent.
 
     `partitioner(key, partitions)` chooses the partition of a record that has a key; `max_record_bytes` bounds
-    key and value together; `max_waiting_bytes` bounds what is submitted and not yet written.
+    key, value and headers together; `max_waiting_bytes` bounds what is submitted and not yet written.
+    `session_seconds` is how long a member of a group may go without a poll or a commit; `once_seconds` is how
+    long the outcomes of a request that may come again are remembered at least.
     Raises BadInput when the file is something else, Unavailable or DiskFull when it cannot be opened.
     """
 
@@ -39,26 +56,35 @@ class SqliteEventLog:
         partitioner: Callable[[bytes, int], int],
         max_record_bytes: int,
         max_waiting_bytes: int = 128 * 2**20,
+        session_seconds: float = 45.0,
+        once_seconds: float = _DAY_SECONDS,
     ) -> None:
-        self._path = path
         self._partitioner = partitioner
         self._max_record_bytes = max_record_bytes
+        self._session_ms = int(session_seconds * 1000)
         self._turns: dict[int, int] = {}
-        self._idle: deque[sqlite3.Connection] = deque()
         self._closed = False
         self._lock, self._connection = _open(path)
-        self._writer = Writer(path, self._connection, self._lock, max_waiting_bytes)
+        (self._id,) = self._connection.execute("SELECT id FROM log").fetchone()
+        self._readers = Readers(path)
+        self._writer = Writer(path, self._connection, self._lock, max_waiting_bytes, int(once_seconds * 1000))
+        self._subscriptions: weakref.WeakSet[SqliteSubscription] = weakref.WeakSet()
 
     # Writing
 
-    def append(self, topic: str, records: Sequence[Record]) -> Future[list[Receipt | Refusal]]:
-        size = sum(_RECORD_OVERHEAD + len(record.value or b"") + len(record.key or b"") for record in records)
-        return self._writer.submit(lambda transaction: place(transaction, topic, records, self._choose), size)
+    def append(
+        self, topic: str, records: Sequence[Record], once: Once | None = None
+    ) -> Future[list[Receipt | Refusal]]:
+        return self._writer.submit(
+            lambda transaction: place(transaction, topic, records, once, self._choose),
+            sum(_RECORD_OVERHEAD + _size(record) for record in records),
+            once.key if once else None,
+        )
 
     def _choose(self, topic_id: int, partitions: int, record: Record) -> int | Refusal:
-        size = len(record.value or b"") + len(record.key or b"")
+        size = _size(record)
         if size > self._max_record_bytes:
-            reason = f"key and value have {size} bytes, the log takes {self._max_record_bytes}"
+            reason = f"key, value and headers have {size} bytes, the log takes {self._max_record_bytes}"
             return Refusal("record_too_large", reason)
         if record.partition is not None:
             if 0 <= record.partition < partitions:
@@ -71,141 +97,115 @@ class SqliteEventLog:
         self._turns[topic_id] = turn + 1
         return turn % partitions
 
-    def commit(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
-        def work(transaction: Transaction) -> None:
-            partitions = transaction.topic(topic).partitions
-            for number in positions:
-                if not 0 <= number < len(partitions):
-                    raise _unknown_partition(topic, number)
-            transaction.connection.executemany(
-                "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)",
-                [(group, partitions[number].id, position) for number, position in positions.items()],
-            )
-
-        self._writer.submit(work).result()
-
-    def create(self, topic: str, partitions: int) -> None:
-        if partitions < 1:
-            raise BadInput(f"a topic of {partitions} partitions cannot hold anything", "ask for 1 or more")
-
-        def work(transaction: Transaction) -> None:
-            execute = transaction.connection.execute
-            if execute("SELECT 1 FROM topics WHERE name = ?", (topic,)).fetchone():
-                raise TopicExists(topic)
-            (latest,) = execute("SELECT coalesce(max(created_ms), 0) FROM topics").fetchone()
-            created = max(now_ms(), latest + 1)
-            topic_id = execute(
-                "INSERT INTO topics (name, created_ms) VALUES (?, ?)", (topic, created)
-            ).lastrowid
-            transaction.connection.executemany(
-                "INSERT INTO partitions (topic_id, partition) VALUES (?, ?)",
-                [(topic_id, number) for number in range(partitions)],
-            )
-
-        self._writer.submit(work).result()
+    def create(
+        self,
+        topic: str,
+        partitions: int,
+        replication: int | None = None,
+        configs: Mapping[str, str] | None = None,
+    ) -> None:
+        sqlite_topics.check(partitions, replication, configs)
+        self._writer.submit(lambda transaction: sqlite_topics.create(transaction, topic, partitions)).result()
 
     def delete(self, topic: str) -> None:
-        def work(transaction: Transaction) -> None:
-            topic_id = transaction.topic(topic).id
-            transaction.flush()  # records of this very group may belong to the topic
-            transaction.connection.execute("UPDATE topics SET name = NULL WHERE id = ?", (topic_id,))
-
-        self._writer.submit(work).result()
-        while self._writer.submit(_purge).result():  # in small steps: other writers wait for none of it
+        self._writer.submit(lambda transaction: sqlite_topics.delete(transaction, topic)).result()
+        while self._writer.submit(sqlite_topics.purge).result():  # in small steps: others wait for none of it
             pass
 
     # Reading
 
-    def read(self, topic: str, partition: int, offset: int, max_records: int) -> list[StoredRecord]:
-        with self._reader() as reader:
-            first = _partition_id(reader, topic, partition) << OFFSET_BITS
-            rows = reader.execute(
-                "SELECT position, timestamp, key, value FROM records"
-                " WHERE position BETWEEN ? AND ? ORDER BY position LIMIT ?",
-                (first + min(max(offset, 0), _OFFSETS), first + _OFFSETS, max_records),
-            )
-            with closing(rows):
-                return _some(rows, partition)
+    def read(
+        self, topic: str, partition: int, offset: int, max_records: int, max_bytes: int = READ_BYTES
+    ) -> list[StoredRecord]:
+        with self._readers.one() as reader:
+            known = sqlite_topics.partitions(reader, topic)
+            if partition not in known:
+                raise unknown_partition(topic, partition)
+            return records(reader, known[partition][0], partition, offset, max_records, max_bytes)
 
     def beginnings(self, topic: str) -> dict[int, int]:
         return dict.fromkeys(self.ends(topic), 0)  # records leave the log only with their topic
 
     def ends(self, topic: str) -> dict[int, int]:
-        with self._reader() as reader:
-            rows = reader.execute(
-                "SELECT p.partition, p.next_offset FROM topics t JOIN partitions p ON p.topic_id = t.id"
-                " WHERE t.name = ? ORDER BY p.partition",
-                (topic,),
-            ).fetchall()
-        if not rows:
-            raise UnknownTopic(topic)
-        return dict(rows)
+        with self._readers.one() as reader:
+            known = sqlite_topics.partitions(reader, topic)
+        return {number: end for number, (_, end) in known.items()}
 
-    def committed(self, group: str, topic: str) -> dict[int, int]:
-        with self._reader() as reader:
-            rows = reader.execute(
-                "SELECT p.partition, c.next_offset FROM topics t JOIN partitions p ON p.topic_id = t.id"
-                " LEFT JOIN positions c ON c.partition_id = p.id AND c.consumer_group = ?"
-                " WHERE t.name = ? ORDER BY p.partition",
-                (group, topic),
-            ).fetchall()
-        if not rows:
-            raise UnknownTopic(topic)
-        return {partition: position for partition, position in rows if position is not None}
+    def offsets_at(self, topic: str, timestamp: int) -> dict[int, int]:
+        with self._readers.snapshot() as reader:
+            known = sqlite_topics.partitions(reader, topic)
+            return {
+                number: offset_at(reader, partition_id, end, timestamp)
+                for number, (partition_id, end) in known.items()
+            }
 
     def topics(self) -> list[str]:
-        with self._reader() as reader:
-            rows = reader.execute("SELECT name FROM topics WHERE name IS NOT NULL ORDER BY name").fetchall()
-        return [name for (name,) in rows]
+        with self._readers.one() as reader:
+            return sqlite_topics.names(reader)
 
     def describe(self, topic: str) -> TopicDescription:
-        with self._reader() as reader:
-            row = reader.execute(
-                "SELECT t.name, count(*), t.created_ms FROM topics t JOIN partitions p ON p.topic_id = t.id"
-                " WHERE t.name = ? GROUP BY t.id",
-                (topic,),
-            ).fetchone()
-        if row is None:
-            raise UnknownTopic(topic)
-        return TopicDescription(*row)
+        with self._readers.one() as reader:
+            return sqlite_topics.describe(reader, topic, self._id)
+
+    def cluster(self) -> Cluster:
+        return Cluster(self._id, (BROKER,), BROKER)
+
+    # Groups
+
+    def commit(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
+        def work(transaction: Transaction) -> None:
+            partitions = transaction.topic(topic).partitions
+            for number in positions:
+                if not 0 <= number < len(partitions):
+                    raise unknown_partition(topic, number)
+            kept = [(partitions[number].id, position) for number, position in positions.items()]
+            sqlite_groups.keep(transaction.connection, group, kept)
+
+        self._writer.submit(work).result()
+
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        with self._readers.one() as reader:
+            numbers = sqlite_topics.partitions(reader, topic)
+            known = sqlite_groups.committed(reader, group)
+        return {number: known[key] for number, (key, _) in numbers.items() if key in known}
+
+    def positions(self, group: str) -> dict[str, dict[int, int]]:
+        with self._readers.one() as reader:
+            return sqlite_groups.positions(reader, group)
+
+    def groups(self) -> list[str]:
+        with self._readers.one() as reader:
+            return sqlite_groups.groups(reader, now_ms())
+
+    def describe_group(self, group: str) -> Group:
+        with self._readers.one() as reader:
+            return sqlite_groups.describe(reader, group, now_ms())
+
+    def subscribe(self, group: str, topics: Sequence[str]) -> SqliteSubscription:
+        member = Member(group, tuple(topics), f"pinpipe-{os.getpid()}", self._session_ms)
+        subscription = SqliteSubscription(self._readers, self._writer, member)
+        self._subscriptions.add(subscription)
+        return subscription
 
     def close(self) -> None:
         if self._closed:
             return
         self._closed = True
+        for subscription in list(self._subscriptions):
+            with suppress(PipelineError):  # who cannot leave is put out after a session
+                subscription.close()
         self._writer.close()
-        self._close_idle()
+        self._readers.close()
         self._connection.close()
         self._lock.close()
 
-    @contextmanager
-    def _reader(self) -> Iterator[sqlite3.Connection]:
-        """A connection that no other thread uses meanwhile; raises the pipeline's errors."""
-        if self._closed:
-            raise Unavailable(f"the event log {self._path} is closed")
-        try:
-            with self._borrowed() as reader:
-                yield reader
-        except sqlite3.Error as error:
-            raise translated(error, self._path) from error
 
-    @contextmanager
-    def _borrowed(self) -> Iterator[sqlite3.Connection]:
-        try:
-            reader = self._idle.pop()
-        except IndexError:
-            reader = connect(self._path)
-        try:
-            yield reader
-        finally:
-            self._idle.append(reader)
-            if self._closed:
-                self._close_idle()
-
-    def _close_idle(self) -> None:
-        with suppress(IndexError):
-            while True:
-                self._idle.pop().close()
+def _size(record: Record) -> int:
+    """The bytes of key, value and headers."""
+    size = len(record.value or b"") + len(record.key or b"")
+    if record.headers:
+        size += sum(len(name) + len(value or b"") for name, value in record.headers)
+    return size
 
 
 def _open(path: Path) -> tuple[FileLock, sqlite3.Connection]:
@@ -220,53 +220,3 @@ def _open(path: Path) -> tuple[FileLock, sqlite3.Connection]:
     except BaseException:
         lock.close()
         raise
-
-
-def _partition_id(reader: sqlite3.Connection, topic: str, partition: int) -> int:
-    rows = reader.execute(
-        "SELECT p.id, p.partition FROM topics t JOIN partitions p ON p.topic_id = t.id WHERE t.name = ?",
-        (topic,),
-    ).fetchall()
-    if not rows:
-        raise UnknownTopic(topic)
-    for row in rows:
-        if row[1] == partition:
-            return int(row[0])
-    raise _unknown_partition(topic, partition)
-
-
-def _unknown_partition(topic: str, partition: int) -> BadInput:
-    return BadInput(f"'{topic}' has no partition {partition}", "ask for its partitions first")
-
-
-def _some(rows: Iterable[tuple[int, int, bytes | None, bytes | None]], partition: int) -> list[StoredRecord]:
-    """The rows as records, until they are many bytes."""
-    records: list[StoredRecord] = []
-    size = 0
-    for position, timestamp, key, value in rows:
-        records.append(StoredRecord(partition, position & _OFFSETS, timestamp, key, value))
-        size += len(key or b"") + len(value or b"")
-        if size >= _READ_BYTES:
-            break
-    return records
-
-
-def _purge(transaction: Transaction) -> bool:
-    """Remove some of what deleted topics left behind; whether more is left."""
-    execute = transaction.connection.execute
-    left = execute(
-        "SELECT p.id FROM topics t JOIN partitions p ON p.topic_id = t.id WHERE t.name IS NULL"
-    ).fetchall()
-    room = _PURGED_AT_ONCE
-    for (partition_id,) in left:
-        first = partition_id << OFFSET_BITS
-        room -= execute(
-            "DELETE FROM records WHERE position IN"
-            " (SELECT position FROM records WHERE position BETWEEN ? AND ? LIMIT ?)",
-            (first, first + _OFFSETS, room),
-        ).rowcount
-        if room == 0:
-            return True
-        execute("DELETE FROM positions WHERE partition_id = ?", (partition_id,))
-        execute("DELETE FROM partitions WHERE id = ?", (partition_id,))
-    return False

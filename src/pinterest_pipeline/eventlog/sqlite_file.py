@@ -1,25 +1,31 @@
 """The file of the `sqlite` home: its tables, how a connection is opened, and what its errors mean."""
 
+import functools
+import secrets
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pinterest_pipeline.errors import BadInput, DiskFull, PipelineError, Unavailable, is_disk_full
 
 OFFSET_BITS: Final = 36
 """A record's rowid = partition id, then the offset in the low 36 bits: one integer key, in log order."""
 
+LAST_OFFSET: Final = (1 << OFFSET_BITS) - 1
+
 BUSY_SECONDS: Final = 30.0
 _PAGE_BYTES: Final = 8_192  # some ten posts; larger pages make a commit of one record heavier
 _CHECKPOINT_PAGES: Final = 2_000
 _KEPT_WAL_BYTES: Final = 64 * 2**20
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SMALL_ROOM: Final = 2**20
+_ROWS_PER_INSERT: Final = 250
 
 # A deleted topic keeps its row without a name, so that the next one is created at a later time than any
 # before it. Ids are never given twice: no position and no iterator of a deleted topic can fit a new one.
-_TABLES: Final = (
+_VERSION_1: Final = (
     """CREATE TABLE topics (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         name TEXT UNIQUE,
@@ -47,6 +53,40 @@ _TABLES: Final = (
     ) WITHOUT ROWID""",
 )
 
+# A column added at the end touches no row: those written before it simply lack it, and read as null.
+# Requests lie in the order in which they came, so that the oldest are found, and removed, side by side.
+# A member's id is never given twice: one that was put out of its group cannot be taken for its successor.
+_VERSION_2: Final = (
+    "ALTER TABLE records ADD COLUMN headers BLOB",
+    "CREATE TABLE log (id TEXT NOT NULL)",
+    """CREATE TABLE requests (
+        id INTEGER PRIMARY KEY,
+        topic_id INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        kept_ms INTEGER NOT NULL,
+        fingerprint BLOB NOT NULL,
+        outcomes BLOB NOT NULL
+    )""",
+    "CREATE UNIQUE INDEX requests_by_key ON requests (key, topic_id)",
+    """CREATE TABLE members (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        consumer_group TEXT NOT NULL,
+        client_id TEXT NOT NULL,
+        topics TEXT NOT NULL,
+        session_ms INTEGER NOT NULL,
+        heartbeat_ms INTEGER NOT NULL,
+        stale INTEGER NOT NULL DEFAULT 1
+    )""",
+    "CREATE INDEX members_by_group ON members (consumer_group)",
+    """CREATE TABLE holdings (
+        consumer_group TEXT NOT NULL,
+        partition_id INTEGER NOT NULL,
+        member_id INTEGER NOT NULL,
+        PRIMARY KEY (consumer_group, partition_id)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX holdings_by_member ON holdings (member_id)",
+)
+
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection in autocommit mode whose commits are on the disk when they return."""
@@ -61,7 +101,10 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def prepared(path: Path) -> sqlite3.Connection:
-    """A connection to a file that has the tables; raises BadInput when the file is something else."""
+    """A connection to a file that has the tables, made or brought up to date when need be.
+
+    Raises BadInput when the file is something else, or was written by a newer version.
+    """
     try:
         connection = connect(path)
         try:
@@ -76,21 +119,52 @@ def prepared(path: Path) -> sqlite3.Connection:
 
 def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == _VERSION:
-        return
-    if version or connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
+    if not version and not names:
+        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        _migrate(connection, (*_VERSION_1, *_VERSION_2))
+    elif not version or not names.issuperset(("topics", "partitions", "records", "positions")):
         raise _not_a_log(path)
-    connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-    connection.execute("PRAGMA journal_mode = WAL")
+    elif version > _VERSION:
+        raise BadInput(
+            f"{path} is an event log of version {version}, this program knows {_VERSION}: downgrade refused",
+            "use the newer program, or choose another folder",
+        )
+    elif version < _VERSION:
+        _migrate(connection, _VERSION_2)
+
+
+def _migrate(connection: sqlite3.Connection, statements: Sequence[str]) -> None:
+    """Bring the file to this version in one transaction: who is killed here leaves it as it was."""
     connection.execute("BEGIN IMMEDIATE")
-    for statement in _TABLES:
+    for statement in statements:
         connection.execute(statement)
+    connection.execute("INSERT INTO log VALUES (?)", (secrets.token_hex(16),))
     connection.execute(f"PRAGMA user_version = {_VERSION}")
     connection.execute("COMMIT")
 
 
+def insert(connection: sqlite3.Connection, into: str, columns: int, values: Sequence[Any]) -> None:
+    """Insert rows whose values follow each other; `into` is a table, or a table with the columns given.
+
+    sqlite3 lets go of the interpreter's lock at every statement, and may wait 5 ms to get it back while
+    another thread works (measured: 1,600 records/s row by row beside a busy thread, 14,000 with rows joined).
+    """
+    step = columns * _ROWS_PER_INSERT
+    for start in range(0, len(values), step):
+        chunk = values[start : start + step]
+        connection.execute(_insertion(into, columns, len(chunk) // columns), chunk)
+
+
+@functools.cache
+def _insertion(into: str, columns: int, rows: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return f"INSERT INTO {into} VALUES {', '.join([row] * rows)}"  # noqa: S608 - question marks only
+
+
 def _not_a_log(path: Path) -> BadInput:
-    return BadInput(f"{path} is not an event log of this version", "move it away, or choose another folder")
+    return BadInput(f"{path} is not an event log", "move it away, or choose another folder")
 
 
 def _full(path: Path) -> DiskFull:

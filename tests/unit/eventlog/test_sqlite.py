@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pinterest_pipeline.errors import BadInput, DiskFull, Unavailable
-from pinterest_pipeline.eventlog import sqlite, sqlite_file, sqlite_writer
+from pinterest_pipeline.eventlog import sqlite_file, sqlite_topics, sqlite_writer
 from pinterest_pipeline.eventlog.base import Receipt, Record
 from pinterest_pipeline.eventlog.filelock import FileLock
 from pinterest_pipeline.eventlog.partitioners import kafka_partition
@@ -197,16 +197,10 @@ def test_a_reader_sees_errors_as_ours(log: SqliteEventLog, path: Path) -> None:
     assert log.topics() == ["pin"]
 
 
-def test_large_records_are_read_a_few_at_a_time(log: SqliteEventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "_READ_BYTES", 1_000)
-    log.append("pin", [Record(b"x" * 600, partition=0) for _ in range(5)]).result(WAIT)
-    assert [len(log.read("pin", 0, offset, 100)) for offset in (0, 2, 4)] == [2, 2, 1]
-
-
 def test_a_deleted_topic_is_cleared_in_steps(
     log: SqliteEventLog, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "_PURGED_AT_ONCE", 10)
+    monkeypatch.setattr(sqlite_topics, "_PURGED_AT_ONCE", 10)
     log.append("pin", [Record(b"x") for _ in range(35)]).result(WAIT)
     log.commit("sink", "pin", {0: 1})
     log.delete("pin")
@@ -220,7 +214,7 @@ def test_a_deleted_topic_is_cleared_in_steps(
 
 
 def test_closing_while_a_read_is_under_way(log: SqliteEventLog) -> None:
-    with log._reader() as reader:
+    with log._readers.one() as reader:
         log.close()
         assert reader.execute("SELECT count(*) FROM topics").fetchone() == (1,)
     with pytest.raises(sqlite3.ProgrammingError):
