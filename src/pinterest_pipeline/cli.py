@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from pinterest_pipeline.config import explained, load_settings
+from pinterest_pipeline.config import OWN_S3, Settings, explained, load_settings
 from pinterest_pipeline.errors import (
     BadInput,
     Disagreement,
@@ -42,6 +42,9 @@ PostsFile = Annotated[
     typer.Option("--posts", help="A file of posts (JSON lines, may be .gz) instead of generated ones."),
 ]
 ExitWithParent = Annotated[bool, typer.Option("--exit-with-parent", hidden=True)]
+OwnS3 = Annotated[
+    bool, typer.Option("--s3", help="Keep the objects in an S3 server of one's own (SeaweedFS).")
+]
 BranchOption = Annotated[str, typer.Option("--branch", help="batch or stream.", metavar="BRANCH")]
 
 
@@ -85,6 +88,12 @@ def _print_json(value: Any) -> None:
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
 
 
+def _whole_settings(*, s3: bool) -> Settings:
+    settings = load_settings()
+    own = settings.objects.model_copy(update={"url": OWN_S3})
+    return settings.model_copy(update={"objects": own}) if s3 else settings
+
+
 @app.command(rich_help_panel=WHOLE)
 def demo(
     posts: PostsFile = None,
@@ -92,6 +101,7 @@ def demo(
         int | None,
         typer.Option(min=1, help="Posts to send down each branch; 1,000 generated ones, or all of a file."),
     ] = None,
+    s3: OwnS3 = False,
     as_json: AsJson = False,
 ) -> None:
     """Run everything once: fill, send, land, clean, answer, prove, stop.
@@ -103,7 +113,7 @@ def demo(
     from pinterest_pipeline.terminal import steps
 
     with steps() as progress:
-        result = demonstration.run(load_settings(), posts, count, progress)
+        result = demonstration.run(_whole_settings(s3=s3), posts, count, progress)
     problems = result.outcome.problems + disagreements(result.outcome)
     if as_json:
         _print_json({"answers": result.outcome.answers, "account": result.outcome.account()})
@@ -117,7 +127,7 @@ def demo(
 
 
 @app.command(rich_help_panel=WHOLE)
-def up() -> None:
+def up(s3: OwnS3 = False) -> None:
     """Start every room on this machine and keep it running until Ctrl-C.
 
     Example: pinpipe up, then in another terminal: pinpipe fill, pinpipe send batch --count 100
@@ -125,7 +135,7 @@ def up() -> None:
     from pinterest_pipeline.local import Supervisor, stop_event
     from pinterest_pipeline.pipeline import Workspace
 
-    settings = load_settings()
+    settings = _whole_settings(s3=s3)
     stop = stop_event()
     with Workspace(settings).only_one("up"):
         supervisor = Supervisor(settings)
@@ -269,6 +279,22 @@ def sink(exit_with_parent: ExitWithParent = False) -> None:
     workspace = Workspace(load_settings())
     with workspace.only_one("sink"):
         run_sink(workspace, stop_event(exit_with_parent=exit_with_parent))
+
+
+@app.command(rich_help_panel=ROOMS)
+def s3(exit_with_parent: ExitWithParent = False) -> None:
+    """Run an S3 server of one's own (SeaweedFS) in the working folder, until Ctrl-C.
+
+    Example: pinpipe s3, then in another terminal: PINPIPE_OBJECTS__URL=pinpipe:s3 pinpipe up
+    """
+    from pinterest_pipeline.local import stop_event
+    from pinterest_pipeline.pipeline import Workspace
+    from pinterest_pipeline.s3server.server import serve
+
+    workspace = Workspace(load_settings())
+    stop = stop_event(exit_with_parent=exit_with_parent)
+    with workspace.only_one("s3"):
+        serve(workspace.s3, stop, lambda text: err.print(text, soft_wrap=True))
 
 
 @app.command(rich_help_panel=ROOMS)

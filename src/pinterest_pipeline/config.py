@@ -76,6 +76,8 @@ class SinkSettings(_Group):
     topics_dir: str = Field("topics", min_length=1, description="First folder of every object's name.")
 
 
+OWN_S3 = "pinpipe:s3"
+"""Instead of a URL: the server that 'pinpipe s3' runs in the working folder."""
 _STORE_FORMS = {
     "file": "file:///absolute/folder",
     "s3": "s3://bucket/prefix",
@@ -88,7 +90,8 @@ class ObjectSettings(_Group):
     url: str = Field(
         "",
         description="Where the objects are: file:///folder, s3://bucket/prefix, gs://bucket/prefix or"
-        " az://container/prefix; empty for a folder in the working folder.",
+        " az://container/prefix; pinpipe:s3 for the server of 'pinpipe s3'; empty for a folder in the working"
+        " folder.",
     )
     endpoint: str = Field(
         "",
@@ -116,10 +119,10 @@ class ObjectSettings(_Group):
     @classmethod
     def _has_a_known_form(cls, url: str) -> str:
         parts = urlsplit(url)
-        if not url:
+        if url in ("", OWN_S3):
             return url
         if parts.scheme not in _STORE_FORMS:
-            raise ValueError(f"write one of {', '.join(_STORE_FORMS.values())}")
+            raise ValueError(f"write one of {', '.join(_STORE_FORMS.values())}, {OWN_S3}")
         is_folder = parts.scheme == "file"
         if bool(parts.netloc) == is_folder or (is_folder and parts.path in ("", "/")):
             raise ValueError(f"write {_STORE_FORMS[parts.scheme]}")

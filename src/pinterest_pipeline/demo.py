@@ -70,11 +70,12 @@ def run(settings: Settings, posts_file: Path | None, count: int | None, progress
             finally:
                 stop.set()
             watch.result()
+        supervisor.stop_rooms()
+        progress("counting", 0, None)
+        return Demo(outcome(Workspace(settings)), Workspace(settings))
     finally:
         supervisor.stop()
         database.close()
-    progress("counting", 0, None)
-    return Demo(outcome(Workspace(settings)), Workspace(settings))
 
 
 def _own_folder(settings: Settings) -> Settings:

@@ -10,19 +10,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import msgspec
 import structlog
 
-from pinterest_pipeline.config import Settings, child_environment
-from pinterest_pipeline.errors import BadInput, Fatal, SettingError
+from pinterest_pipeline.config import OWN_S3, Settings, child_environment
+from pinterest_pipeline.errors import BadInput, Fatal, SettingError, Unavailable
 from pinterest_pipeline.gateway.server import bind
+from pinterest_pipeline.pipeline import Workspace
+from pinterest_pipeline.s3server.server import is_ready
 
 ROOMS = ("gateway", "sink", "stream", "load")
 STATE_FILE = "up.json"
 _HOPELESS = {error.exit_code for error in (SettingError, BadInput)}
 _STOP_SECONDS = 30.0
+_SERVERS_SECONDS = 120.0
 _LONGEST_PAUSE = 10.0
 _log = structlog.get_logger("up")
 
@@ -34,6 +37,20 @@ class State(msgspec.Struct):
     gateway: str
     rooms: dict[str, int]
     """Process id of each room."""
+
+
+class Server(NamedTuple):
+    """A server of our own that the rooms need: the command that runs it, and whether it answers."""
+
+    name: str
+    is_ready: Callable[[], bool]
+
+
+def own_servers(settings: Settings) -> list[Server]:
+    """The servers that the settings ask for."""
+    if settings.objects.url != OWN_S3:
+        return []
+    return [Server("s3", lambda: is_ready(Workspace(settings).s3))]
 
 
 @dataclass
@@ -53,18 +70,30 @@ class Supervisor:
         self._settings = settings
         self._names = rooms
         self._socket: socket.socket | None = None
+        self._servers: list[_Room] = []
         self._rooms: list[_Room] = []
 
     def start(self) -> str:
-        """Start all rooms; returns the gateway's address. Raises PortInUse."""
+        """Start servers of our own, then all rooms; returns the gateway's address. Raises PortInUse."""
         self._wait_for_orphans()
         self._socket = bind(self._settings.gateway.host, self._settings.gateway.port)
         host, port = self._socket.getsockname()[:2]
+        self._url = f"http://{host}:{port}"
+        self._start_servers()
         options = {"gateway": ["--fd", str(self._socket.fileno())], "load": ["--every", "1"]}
         self._rooms = [_Room(name, [name, *options.get(name, [])]) for name in self._names]
-        self._url = f"http://{host}:{port}"
         self.check()
         return self._url
+
+    def _start_servers(self) -> None:
+        servers = own_servers(self._settings)
+        self._servers = [_Room(server.name, [server.name]) for server in servers]
+        deadline = time.monotonic() + _SERVERS_SECONDS
+        while not all(server.is_ready() for server in servers):
+            self.check()
+            if time.monotonic() > deadline:
+                raise Unavailable("a server does not answer", f"see {self._log_path(servers[0].name).parent}")
+            time.sleep(0.1)
 
     def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Keep the rooms alive until told to stop."""
@@ -75,7 +104,7 @@ class Supervisor:
     def check(self) -> None:
         """Start what is not running and may start now; raises Fatal when a room cannot be helped."""
         changed = False
-        for room in self._rooms:
+        for room in self._servers + self._rooms:
             if room.process is not None and room.process.poll() is not None:
                 self._note_death(room)
             if room.process is None and time.monotonic() >= room.start_at:
@@ -85,22 +114,16 @@ class Supervisor:
             self._write_state()
 
     def stop(self) -> None:
-        """Ask every room to finish, wait for it, and take away the state file."""
-        alive = [room.process for room in self._rooms if room.process is not None]
-        for process in alive:
-            process.terminate()
-        deadline = time.monotonic() + _STOP_SECONDS
-        for process in alive:
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            if process.stdin:
-                process.stdin.close()
+        """Stop the rooms, then the servers, and take away the state file."""
+        self.stop_rooms()
+        _stop(self._servers)
         if self._socket is not None:
             self._socket.close()
         (self._settings.data / STATE_FILE).unlink(missing_ok=True)
+
+    def stop_rooms(self) -> None:
+        """Ask every room to finish and wait for it; servers go on."""
+        _stop(self._rooms)
 
     def _wait_for_orphans(self) -> None:
         """Rooms of a supervisor that was killed stop by themselves; until then they hold port and locks."""
@@ -153,11 +176,27 @@ class Supervisor:
         return " ".join(lines[-3:])
 
     def _write_state(self) -> None:
-        rooms = {room.name: room.process.pid for room in self._rooms if room.process is not None}
+        parts = self._servers + self._rooms
+        rooms = {part.name: part.process.pid for part in parts if part.process is not None}
         state = State(os.getpid(), self._url, rooms)
         path = self._settings.data / STATE_FILE
         path.with_suffix(".tmp").write_bytes(msgspec.json.encode(state))
         path.with_suffix(".tmp").replace(path)
+
+
+def _stop(parts: Sequence[_Room]) -> None:
+    alive = [part.process for part in parts if part.process is not None]
+    for process in alive:
+        process.terminate()
+    deadline = time.monotonic() + _STOP_SECONDS
+    for process in alive:
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdin:
+            process.stdin.close()
 
 
 def read_state(data: Path) -> State | None:

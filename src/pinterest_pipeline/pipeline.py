@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pinterest_pipeline.config import Settings
+from pinterest_pipeline.config import OWN_S3, Settings
 from pinterest_pipeline.engines.base import Cleaned
 from pinterest_pipeline.engines.duckdb import DuckDBEngine
 from pinterest_pipeline.errors import AlreadyRunning, Fatal, TopicExists, UnknownTopic
@@ -24,13 +24,14 @@ from pinterest_pipeline.eventlog.sequence import offset_of, sequence_number, sha
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.ledger.account import Evidence, TableAccount, account
 from pinterest_pipeline.objects.base import ObjectStore
-from pinterest_pipeline.objects.landed import LandedObject, end_offset, landed_objects
+from pinterest_pipeline.objects.landed import LandedObject, end_offset, in_steps, landed_objects
 from pinterest_pipeline.objects.store import open_store
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.codec import landed_line, position_suffix
 from pinterest_pipeline.records.names import TABLES, Branch
 from pinterest_pipeline.records.names import Table as TableName
 from pinterest_pipeline.records.receipts import Account, read_accounts
+from pinterest_pipeline.s3server.address import object_settings
 from pinterest_pipeline.sink.worker import GROUP as SINK_GROUP
 from pinterest_pipeline.sink.worker import Sink
 from pinterest_pipeline.tables.delta import Table
@@ -57,6 +58,11 @@ class Workspace:
         return self.root / "spill"
 
     @property
+    def s3(self) -> Path:
+        """The folder of an S3 server of our own."""
+        return self.root / "s3"
+
+    @property
     def reports(self) -> Path:
         return self.root / "reports"
 
@@ -67,7 +73,10 @@ class Workspace:
         return self._log("streams.sqlite", kinesis_shard)
 
     def objects(self) -> ObjectStore:
-        return open_store(self.settings.objects, self.root / "objects")
+        settings = self.settings.objects
+        if settings.url == OWN_S3:
+            settings = object_settings(self.s3, settings)
+        return open_store(settings, self.root / "objects")
 
     def table(self, branch: Branch, table: TableName) -> Table:
         return self._table(branch, names.delta_table(branch, self.settings.pipeline_id, table))
@@ -162,26 +171,12 @@ def _load_objects(workspace: Workspace, engine: DuckDBEngine, store: ObjectStore
     done = workspace.table("batch", table).positions(list(sources.values()))
     new = [found for found in objects if found.name.start >= done[sources[found.name.partition]]]
     loaded = Loaded()
-    for step in _steps(new, workspace.settings.objects.fetch_bytes):
+    for step in in_steps(new, workspace.settings.objects.fetch_bytes):
         last = {found.name.partition: found.key for found in step}
         ends = {sources[partition]: end_offset(store, key) for partition, key in last.items()}
         with _fetched(workspace, store, step) as paths, engine.clean(table, "batch", paths) as cleaned:
             loaded += _commit(workspace, "batch", table, cleaned, ends, topic)
     return loaded
-
-
-def _steps(objects: Sequence[LandedObject], most_bytes: int) -> Iterator[list[LandedObject]]:
-    """The objects in their order, as many at once as `most_bytes` hold; at least one."""
-    step: list[LandedObject] = []
-    size = 0
-    for found in objects:
-        if step and size + found.size > most_bytes:
-            yield step
-            step, size = [], 0
-        step.append(found)
-        size += found.size
-    if step:
-        yield step
 
 
 @contextmanager
@@ -382,7 +377,7 @@ def _landed(workspace: Workspace, branch: Branch, source: str) -> Iterator[Seque
     if branch == "batch":
         store = workspace.objects()
         objects = landed_objects(store, workspace.settings.sink.topics_dir, source)
-        for step in _steps(objects, workspace.settings.objects.fetch_bytes):
+        for step in in_steps(objects, workspace.settings.objects.fetch_bytes):
             with _fetched(workspace, store, step) as paths:
                 yield paths
         return

@@ -1,6 +1,7 @@
-"""The gateway as an application: both halves of the API, behind a stage or not, one answer per error."""
+"""The gateway as an application: every operation behind a stage or not, one answer for each error."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from starlette.applications import Starlette
@@ -13,69 +14,93 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pinterest_pipeline.config import GatewaySettings, LogSettings
-from pinterest_pipeline.errors import PipelineError
 from pinterest_pipeline.eventlog.base import EventLog
 from pinterest_pipeline.gateway import responses
 from pinterest_pipeline.gateway.error_codes import NOT_FOUND, WRONG_METHOD, Fault
-from pinterest_pipeline.gateway.exchange import fault_of, respond
-from pinterest_pipeline.gateway.kafka_v2 import KafkaRoutes
-from pinterest_pipeline.gateway.kinesis_routes import KinesisRoutes
+from pinterest_pipeline.gateway.exchange import Endpoint, answered, fault_of, respond
+from pinterest_pipeline.gateway.kafka_v2 import KafkaV2
+from pinterest_pipeline.gateway.kinesis_routes import KinesisProxy
+from pinterest_pipeline.gateway.operations import PUBLIC, Api, Operation
+from pinterest_pipeline.gateway.responses import KINESIS_MEDIA, Answer
 
 DEFAULT_SHARDS: Final = LogSettings().shards
-_STAGE: Final = re.compile(r"/(?!(?:topics|streams|health)(?:/|$))[a-z0-9]+(?=/)")
 
 
 def create_app(
     settings: GatewaySettings, topics: EventLog, streams: EventLog, default_shards: int = DEFAULT_SHARDS
 ) -> Starlette:
     """The application over the two logs; it closes neither. A stream is created with `default_shards`."""
+    operations = [
+        *KafkaV2(settings, topics).operations(),
+        *KinesisProxy(settings, streams, default_shards).operations(),
+        _health((topics, streams)),
+    ]
+    unstaged = _Unstaged(operations)
 
-    async def health(_: Request) -> Response:
-        for log in (topics, streams):
-            await run_in_threadpool(log.topics)
-        return respond(responses.kinesis({"status": "ok"}))
+    async def no_route(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        kind = WRONG_METHOD if error.status_code == WRONG_METHOD.status else NOT_FOUND
+        fault = Fault(kind, f"{request.method} {request.url.path[:200]}: {kind.when}")
+        response = respond(answered(unstaged.api(request.scope["path"]), fault))
+        response.headers.update(error.headers or {})
+        return response
+
+    async def failed(request: Request, error: Exception) -> Response:
+        return respond(answered(unstaged.api(request.scope["path"]), fault_of(error)))
 
     return Starlette(
         routes=[
-            Route("/health", health, methods=["GET"]),
-            *KafkaRoutes(settings, topics).routes,
-            *KinesisRoutes(settings, streams, default_shards).routes,
+            Route(operation.path, Endpoint(operation), methods=[operation.method]) for operation in operations
         ],
-        middleware=[Middleware(_StageOff)],
-        exception_handlers={HTTPException: _no_route, PipelineError: _failed, Exception: _failed},
+        middleware=[Middleware(unstaged.middleware)],
+        exception_handlers={HTTPException: no_route, Exception: failed},
     )
 
 
-def _without_stage(path: str) -> str:
-    stage = _STAGE.match(path)
-    return path[stage.end() :] if stage else path
+def _health(logs: Sequence[EventLog]) -> Operation:
+    async def health(_: Request) -> Answer:
+        for log in logs:
+            await run_in_threadpool(log.topics)
+        return responses.kinesis({"status": "ok"})
+
+    return Operation(
+        id="health",
+        api="service",
+        method="GET",
+        path="/health",
+        handler=health,
+        says="Whether both logs can be read",
+        access=PUBLIC,
+        answers={200: dict[str, str]},
+        media=KINESIS_MEDIA,
+    )
 
 
-class _StageOff:
-    """Takes the stage of API Gateway (`/dev`, `/test`, `/prod` and the like) off the path."""
+class _Unstaged:
+    """Takes the stage of API Gateway (`/dev`, `/test`, `/prod` and the like) off a path.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    A stage is one lower-case segment before the first segment of an operation's path.
+    """
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope = {**scope, "path": _without_stage(scope["path"])}
-        await self._app(scope, receive, send)
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self._first: dict[str, Api] = {
+            operation.path.split("/")[1]: operation.api for operation in operations
+        }
+        names = "|".join(re.escape(name) for name in self._first if name)
+        self._stage = re.compile(rf"/(?!(?:{names})(?:/|$))[a-z0-9]+(?=/)")
 
+    def path(self, path: str) -> str:
+        stage = self._stage.match(path)
+        return path[stage.end() :] if stage else path
 
-async def _no_route(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    kind = WRONG_METHOD if error.status_code == WRONG_METHOD.status else NOT_FOUND
-    response = _answer(request, Fault(kind, f"{request.method} {request.url.path[:200]}: {kind.when}"))
-    response.headers.update(error.headers or {})
-    return response
+    def api(self, path: str) -> Api:
+        """The part of the API that a path would belong to."""
+        return self._first.get(self.path(path).split("/")[1], "service")
 
+    def middleware(self, app: ASGIApp) -> ASGIApp:
+        async def unstaged(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                scope = {**scope, "path": self.path(scope["path"])}
+            await app(scope, receive, send)
 
-async def _failed(request: Request, error: Exception) -> Response:
-    """Any error of ours; the server logs those that are not PipelineErrors."""
-    return _answer(request, fault_of(error))
-
-
-def _answer(request: Request, fault: Fault) -> Response:
-    of_kinesis = _without_stage(request.scope["path"]).startswith("/streams")
-    return respond(responses.kinesis_fault(fault) if of_kinesis else responses.kafka_fault(fault))
+        return unstaged

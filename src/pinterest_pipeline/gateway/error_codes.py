@@ -45,6 +45,24 @@ UNAVAILABLE: Final = Kind(
     503, 50302, "ServiceUnavailable", "the event log does not answer or its disk is full"
 )
 
+THROTTLED: Final = Kind(
+    429, 42901, "ProvisionedThroughputExceededException", "the log takes no more of this caller for now"
+)
+FORBIDDEN: Final = Kind(403, 40301, "AccessDeniedException", "the log refuses this caller")
+REJECTED: Final = Kind(422, 42207, "InvalidArgumentException", "the log refuses the record for good")
+INVALID_TIMESTAMP: Final = Kind(
+    422, 42206, "ValidationException", "the log does not take a record of that time"
+)
+NOT_ACKNOWLEDGED: Final = Kind(
+    503, 50003, "InternalFailure", "the record may have landed: send it again with its Idempotency-Key"
+)
+KEY_REUSED: Final = Kind(
+    422, 42210, "ValidationException", "an Idempotency-Key came again with another request"
+)
+KEY_IN_FLIGHT: Final = Kind(
+    409, 40910, "ResourceInUseException", "the first request of this Idempotency-Key is not over"
+)
+
 KINDS: Final[dict[str, Kind]] = {
     name: kind for name, kind in globals().copy().items() if isinstance(kind, Kind)
 }
@@ -52,7 +70,15 @@ KINDS: Final[dict[str, Kind]] = {
 REFUSED: Final[dict[RefusalCode, Kind]] = {
     "record_too_large": RECORD_TOO_LARGE,
     "unknown_partition": UNKNOWN_PARTITION,
+    "invalid_timestamp": INVALID_TIMESTAMP,
+    "throttled": THROTTLED,
+    "forbidden": FORBIDDEN,
+    "rejected": REJECTED,
+    "not_acknowledged": NOT_ACKNOWLEDGED,
 }
+
+EVERYWHERE: Final = (INTERNAL, UNAVAILABLE)
+"""What any operation may answer."""
 
 RETRY_AFTER_SECONDS: Final = 1
 

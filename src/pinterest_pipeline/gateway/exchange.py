@@ -1,30 +1,68 @@
-"""What both halves of the API share: bodies within their bounds, and what an error means to a caller."""
+"""One operation as an application: its handler between what is checked before and what is noted after."""
 
+import asyncio
 import logging
 from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from pinterest_pipeline.errors import DiskFull, PipelineError, Retryable, TopicExists, UnknownTopic
+from pinterest_pipeline.errors import (
+    DiskFull,
+    Forbidden,
+    KeyInFlight,
+    KeyReused,
+    PipelineError,
+    Retryable,
+    TopicExists,
+    UnknownTopic,
+)
+from pinterest_pipeline.eventlog.base import EventLog, Once, Receipt, Record, Refusal
+from pinterest_pipeline.gateway import responses
 from pinterest_pipeline.gateway.error_codes import (
     EXISTS,
+    FORBIDDEN,
     INTERNAL,
+    KEY_IN_FLIGHT,
+    KEY_REUSED,
     MEDIA_TYPE,
     NOT_JSON,
     TOO_LARGE,
     UNAVAILABLE,
     UNKNOWN_TOPIC,
     Fault,
+    Kind,
 )
+from pinterest_pipeline.gateway.operations import Api, Operation
 from pinterest_pipeline.gateway.responses import Answer
 
 _logger: Final = logging.getLogger(__name__)
 
 
+class Endpoint:
+    """Answers the requests of one operation; nothing that its handler does ends without an answer."""
+
+    def __init__(self, operation: Operation) -> None:
+        self._operation = operation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            answer = await self._operation.handler(Request(scope, receive))
+        except Exception as error:  # whatever it is, the caller gets an answer, and the log says why
+            answer = fault_of(error)
+        await respond(answered(self._operation.api, answer))(scope, receive, send)
+
+
+def answered(api: Api, answer: Answer | Fault) -> Answer:
+    """A fault as this part of the API writes it; any other answer as it is."""
+    if isinstance(answer, Answer):
+        return answer
+    return responses.kinesis_fault(answer) if api == "kinesis" else responses.kafka_fault(answer)
+
+
 def respond(answer: Answer) -> Response:
-    headers = None if answer.retry_after is None else {"Retry-After": str(answer.retry_after)}
-    return Response(answer.body, answer.status, headers, answer.media)
+    return Response(answer.body, answer.status, dict(answer.headers), answer.media)
 
 
 def media_fault(request: Request, taken: frozenset[str], hint: str) -> Fault | None:
@@ -54,15 +92,34 @@ async def read_body(request: Request, most: int) -> bytes | Fault:
     return b"".join(chunks)
 
 
+async def append(
+    log: EventLog, name: str, records: list[Record] | Fault, once: Once | Fault | None
+) -> list[Receipt | Refusal] | Fault:
+    """Append records unless something about them is wrong; returns once they are durable."""
+    if isinstance(records, Fault):
+        return records
+    if isinstance(once, Fault):
+        return once
+    return await asyncio.wrap_future(log.append(name, records, once))
+
+
+_MEANING: Final[tuple[tuple[type[PipelineError], Kind], ...]] = (
+    (UnknownTopic, UNKNOWN_TOPIC),
+    (TopicExists, EXISTS),
+    (KeyReused, KEY_REUSED),
+    (KeyInFlight, KEY_IN_FLIGHT),
+    (Forbidden, FORBIDDEN),
+    (DiskFull, UNAVAILABLE),
+    (Retryable, UNAVAILABLE),
+)
+
+
 def fault_of(error: Exception) -> Fault:
     """What to tell the caller about an error; one that is ours is logged and not shown."""
-    if isinstance(error, UnknownTopic):
-        return Fault(UNKNOWN_TOPIC, str(error))
-    if isinstance(error, TopicExists):
-        return Fault(EXISTS, str(error))
-    if isinstance(error, DiskFull | Retryable):
-        _logger.error("answering 503: %s", error)
-        return Fault(UNAVAILABLE, str(error))
-    if isinstance(error, PipelineError):
-        _logger.error("answering 500: %s", error, exc_info=error)
+    for type_, kind in _MEANING:
+        if isinstance(error, type_):
+            if kind is UNAVAILABLE:
+                _logger.error("answering 503: %s", error)
+            return Fault(kind, str(error))
+    _logger.error("answering 500: %s", error, exc_info=error)
     return Fault(INTERNAL, "the gateway failed; its log says why")

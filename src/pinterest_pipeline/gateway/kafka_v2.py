@@ -1,51 +1,99 @@
-"""The Kafka half: POST /topics/{topic} and what is known of topics, as Confluent's REST proxy v2 answers."""
+"""Confluent's REST proxy v2: produce, and what is known of topics."""
 
-import asyncio
 from typing import Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from pinterest_pipeline.config import GatewaySettings
-from pinterest_pipeline.eventlog.base import EventLog, Record
-from pinterest_pipeline.gateway import requests, responses
+from pinterest_pipeline.eventlog.base import EventLog
+from pinterest_pipeline.gateway import error_codes, requests, responses
 from pinterest_pipeline.gateway.error_codes import Fault
-from pinterest_pipeline.gateway.exchange import media_fault, read_body, respond
+from pinterest_pipeline.gateway.exchange import append, media_fault, read_body
+from pinterest_pipeline.gateway.operations import (
+    IDEMPOTENCY_KEY,
+    TRACEPARENT,
+    Access,
+    Body,
+    Operation,
+)
+from pinterest_pipeline.gateway.repeats import once, trace_headers
+from pinterest_pipeline.gateway.responses import KAFKA_MEDIA, Answer
 
 _JSON: Final = "application/vnd.kafka.json.v2+json"
 
 
-class KafkaRoutes:
-    """The routes over one log. Errors of the log are left to the application."""
+class KafkaV2:
+    """The operations over one log. Errors of the log are left to the endpoint."""
 
     def __init__(self, settings: GatewaySettings, log: EventLog) -> None:
         self._settings = settings
         self._log = log
-        self.routes = [
-            Route("/topics", self._list, methods=["GET"]),
-            Route("/topics/{topic}", self._produce, methods=["POST"]),
-            Route("/topics/{topic}", self._describe, methods=["GET"]),
+
+    def operations(self) -> list[Operation]:
+        return [
+            Operation(
+                id="produce",
+                api="kafka_v2",
+                method="POST",
+                path="/topics/{topic}",
+                handler=self._produce,
+                says="Append records to a topic; answers once they are durable",
+                access=Access("write", "topic", "topic"),
+                body=Body(requests.Produce, (_JSON,)),
+                answers={200: responses.Produced},
+                media=KAFKA_MEDIA,
+                parameters=(IDEMPOTENCY_KEY, TRACEPARENT),
+                faults=(
+                    error_codes.INVALID_NAME,
+                    error_codes.UNKNOWN_TOPIC,
+                    error_codes.MEDIA_TYPE,
+                    error_codes.MISSING_VALUE,
+                    error_codes.NOT_JSON,
+                    error_codes.TOO_LARGE,
+                    error_codes.RECORD_TOO_LARGE,
+                    error_codes.KEY_REUSED,
+                    error_codes.KEY_IN_FLIGHT,
+                ),
+            ),
+            Operation(
+                id="list_topics",
+                api="kafka_v2",
+                method="GET",
+                path="/topics",
+                handler=self._list,
+                says="The names of all topics",
+                access=Access("describe", "topic"),
+                answers={200: list[str]},
+                media=KAFKA_MEDIA,
+            ),
+            Operation(
+                id="get_topic",
+                api="kafka_v2",
+                method="GET",
+                path="/topics/{topic}",
+                handler=self._describe,
+                says="One topic, its settings and its partitions",
+                access=Access("describe", "topic", "topic"),
+                answers={200: responses.Topic},
+                media=KAFKA_MEDIA,
+                faults=(error_codes.UNKNOWN_TOPIC,),
+            ),
         ]
 
-    async def _list(self, _: Request) -> Response:
-        return respond(responses.kafka(await run_in_threadpool(self._log.topics)))
+    async def _list(self, _: Request) -> Answer:
+        return responses.kafka(await run_in_threadpool(self._log.topics))
 
-    async def _describe(self, request: Request) -> Response:
+    async def _describe(self, request: Request) -> Answer:
         name = request.path_params["topic"]
-        return respond(responses.topic(await run_in_threadpool(self._log.describe, name)))
+        return responses.topic(await run_in_threadpool(self._log.describe, name))
 
-    async def _produce(self, request: Request) -> Response:
-        """Append the records of the body; answers once they are durable."""
+    async def _produce(self, request: Request) -> Answer | Fault:
         topic = request.path_params["topic"]
         fault = media_fault(request, frozenset({_JSON}), _JSON) or requests.topic_fault(topic)
-        records = fault or await self._records(request)
-        if isinstance(records, Fault):
-            return respond(responses.kafka_fault(records))
-        outcomes = await asyncio.wrap_future(self._log.append(topic, records))
-        return respond(responses.produced(outcomes))
-
-    async def _records(self, request: Request) -> list[Record] | Fault:
-        body = await read_body(request, self._settings.max_body_bytes)
-        return body if isinstance(body, Fault) else requests.produced(body, self._settings.max_records)
+        body = fault or await read_body(request, self._settings.max_body_bytes)
+        if isinstance(body, Fault):
+            return body
+        records = requests.produced(body, self._settings.max_records, trace_headers(request))
+        outcomes = await append(self._log, topic, records, once(request, body))
+        return outcomes if isinstance(outcomes, Fault) else responses.produced(outcomes)

@@ -1,27 +1,35 @@
-"""The Kinesis half: the routes that API Gateway puts before Kinesis Data Streams, with the shapes of AWS."""
+"""The Kinesis half: what API Gateway puts before Kinesis Data Streams, with the shapes of AWS."""
 
-import asyncio
 import base64
 import binascii
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.errors import BadInput, UnknownTopic
-from pinterest_pipeline.eventlog.base import EventLog, Receipt, Record, Refusal, TopicDescription
+from pinterest_pipeline.eventlog.base import EventLog, Headers, Receipt, Record, Refusal, TopicDescription
 from pinterest_pipeline.eventlog.sequence import partition_of
 from pinterest_pipeline.gateway import requests, responses
 from pinterest_pipeline.gateway.error_codes import INVALID_ITERATOR, MISSING_VALUE, UNKNOWN_PARTITION, Fault
-from pinterest_pipeline.gateway.exchange import media_fault, read_body, respond
-from pinterest_pipeline.gateway.responses import Answer
+from pinterest_pipeline.gateway.exchange import append, media_fault, read_body
+from pinterest_pipeline.gateway.operations import (
+    IDEMPOTENCY_KEY,
+    TRACEPARENT,
+    Access,
+    Body,
+    Handler,
+    Operation,
+    Parameter,
+    Verb,
+)
+from pinterest_pipeline.gateway.repeats import once, trace_headers
+from pinterest_pipeline.gateway.responses import KINESIS_MEDIA, Answer
 
 _JSON: Final = "application/json"
 _MEDIA: Final = frozenset({"", _JSON, "application/x-amz-json-1.1"})
@@ -51,27 +59,88 @@ def _iterator(token: str) -> _Iterator | Fault:
         return Fault(INVALID_ITERATOR, "the Shard-Iterator is not one that was given here")
 
 
-class KinesisRoutes:
-    """The routes over one log. Errors of the log are left to the application."""
+_ONE: Final = "/{stream}"
+
+
+def _on(verb: Verb) -> Access:
+    return Access(verb, "stream", "stream")
+
+
+def _operation(
+    id: str,  # noqa: A002
+    method: str,
+    path: str,
+    handler: Handler,
+    says: str,
+    access: Access,
+    body: Body | None = None,
+    parameters: tuple[Parameter, ...] = (),
+) -> Operation:
+    return Operation(
+        id=id,
+        api="kinesis",
+        method=method,
+        path=f"/streams{path}",
+        handler=handler,
+        says=says,
+        access=access,
+        answers={200: dict[str, Any]},
+        media=KINESIS_MEDIA,
+        body=body,
+        parameters=parameters,
+    )
+
+
+class KinesisProxy:
+    """The operations over one log. Errors of the log are left to the endpoint."""
 
     def __init__(self, settings: GatewaySettings, log: EventLog, default_shards: int) -> None:
         self._settings = settings
         self._log = log
         self._default_shards = default_shards
-        stream = "/streams/{stream}"
-        self.routes = [
-            Route("/streams", self._list, methods=["GET"]),
-            Route(stream, self._describe, methods=["GET"]),
-            Route(stream, self._create, methods=["POST"]),
-            Route(stream, self._delete, methods=["DELETE"]),
-            Route(stream + "/record", self._put_record, methods=["PUT"]),
-            Route(stream + "/records", self._put_records, methods=["PUT"]),
-            Route(stream + "/records", self._get_records, methods=["GET"]),
-            Route(stream + "/sharditerator", self._get_iterator, methods=["GET"]),
+
+    def operations(self) -> list[Operation]:
+        return [
+            self._put_operation("put_record", "record", self._put_record, requests.PutRecord),
+            self._put_operation("put_records", "records", self._put_records, requests.PutRecords),
+            _operation("list_streams", "GET", "", self._list, "ListStreams", Access("describe", "stream")),
+            _operation("describe_stream", "GET", _ONE, self._describe, "DescribeStream", _on("describe")),
+            _operation(
+                "create_stream",
+                "POST",
+                _ONE,
+                self._create,
+                "CreateStream",
+                _on("create"),
+                Body(requests.CreateStream, (_JSON,), required=False),
+            ),
+            _operation("delete_stream", "DELETE", _ONE, self._delete, "DeleteStream", _on("delete")),
+            _operation("get_records", "GET", f"{_ONE}/records", self._get_records, "GetRecords", _on("read")),
+            _operation(
+                "get_shard_iterator",
+                "GET",
+                f"{_ONE}/sharditerator",
+                self._get_iterator,
+                "GetShardIterator, at the oldest record",
+                _on("read"),
+            ),
         ]
 
-    async def _list(self, _: Request) -> Response:
-        return respond(responses.streams(await run_in_threadpool(self._descriptions)))
+    def _put_operation(self, id: str, path: str, handler: Handler, body: Any) -> Operation:  # noqa: A002
+        says = f"{'PutRecord' if path == 'record' else 'PutRecords'}; answers once they are durable"
+        return _operation(
+            id,
+            "PUT",
+            f"{_ONE}/{path}",
+            handler,
+            says,
+            _on("write"),
+            Body(body, (_JSON,)),
+            (IDEMPOTENCY_KEY, TRACEPARENT),
+        )
+
+    async def _list(self, _: Request) -> Answer | Fault:
+        return responses.streams(await run_in_threadpool(self._descriptions))
 
     def _descriptions(self) -> list[TopicDescription]:
         found: list[TopicDescription] = []
@@ -80,85 +149,86 @@ class KinesisRoutes:
                 found.append(self._log.describe(name))
         return found
 
-    async def _describe(self, request: Request) -> Response:
+    async def _describe(self, request: Request) -> Answer | Fault:
         name = request.path_params["stream"]
-        return respond(responses.stream(await run_in_threadpool(self._log.describe, name)))
+        return responses.stream(await run_in_threadpool(self._log.describe, name))
 
-    async def _create(self, request: Request) -> Response:
+    async def _create(self, request: Request) -> Answer | Fault:
         name = request.path_params["stream"]
         body = requests.stream_fault(name) or await self._body(request)
         shards = body if isinstance(body, Fault) else requests.shard_count(body, self._default_shards)
         if isinstance(shards, Fault):
-            return respond(responses.kinesis_fault(shards))
+            return shards
         await run_in_threadpool(self._log.create, name, shards)
-        return respond(responses.kinesis({}))
+        return responses.kinesis({})
 
-    async def _delete(self, request: Request) -> Response:
+    async def _delete(self, request: Request) -> Answer | Fault:
         await run_in_threadpool(self._log.delete, request.path_params["stream"])
-        return respond(responses.kinesis({}))
+        return responses.kinesis({})
 
-    async def _put_record(self, request: Request) -> Response:
+    async def _put_record(self, request: Request) -> Answer | Fault:
         return await self._put(
             request, requests.put_record, lambda outcomes: responses.record_put(outcomes[0])
         )
 
-    async def _put_records(self, request: Request) -> Response:
+    async def _put_records(self, request: Request) -> Answer | Fault:
         most = self._settings.max_records
-        return await self._put(request, lambda body: requests.put_records(body, most), responses.records_put)
+        return await self._put(
+            request, lambda body, headers: requests.put_records(body, most, headers), responses.records_put
+        )
 
     async def _put(
         self,
         request: Request,
-        parse: Callable[[bytes], list[Record] | Fault],
-        answer: Callable[[Sequence[Receipt | Refusal]], Answer],
-    ) -> Response:
+        parse: Callable[[bytes, Headers], list[Record] | Fault],
+        answer: Callable[[Sequence[Receipt | Refusal]], Answer | Fault],
+    ) -> Answer | Fault:
         """Append what the body holds; answers once it is durable."""
         name = request.path_params["stream"]
         body = requests.stream_fault(name) or await self._body(request)
-        records = body if isinstance(body, Fault) else parse(body)
-        if isinstance(records, Fault):
-            return respond(responses.kinesis_fault(records))
-        outcomes = await asyncio.wrap_future(self._log.append(name, records))
-        return respond(answer(outcomes))
+        if isinstance(body, Fault):
+            return body
+        records = parse(body, trace_headers(request))
+        outcomes = await append(self._log, name, records, once(request, body))
+        return outcomes if isinstance(outcomes, Fault) else answer(outcomes)
 
     async def _body(self, request: Request) -> bytes | Fault:
         return media_fault(request, _MEDIA, _JSON) or await read_body(request, self._settings.max_body_bytes)
 
-    async def _get_iterator(self, request: Request) -> Response:
+    async def _get_iterator(self, request: Request) -> Answer | Fault:
         """An iterator at the oldest record of a shard (TRIM_HORIZON)."""
         name, shard = request.path_params["stream"], request.query_params.get("shard-id")
-        return respond(await run_in_threadpool(self._oldest, name, shard))
+        return await run_in_threadpool(self._oldest, name, shard)
 
-    def _oldest(self, name: str, shard: str | None) -> Answer:
+    def _oldest(self, name: str, shard: str | None) -> Answer | Fault:
         if not shard:
-            return responses.kinesis_fault(Fault(MISSING_VALUE, "the query parameter shard-id is missing"))
+            return Fault(MISSING_VALUE, "the query parameter shard-id is missing")
         beginnings, created_ms = self._log.beginnings(name), self._log.describe(name).created_ms
         try:
             number = partition_of(shard)
             iterator = _Iterator(name, created_ms, number, beginnings[number])
         except (BadInput, KeyError):
-            fault = Fault(UNKNOWN_PARTITION, f"the stream '{name}' has no shard '{shard[:100]}'")
-            return responses.kinesis_fault(fault)
+            return Fault(UNKNOWN_PARTITION, f"the stream '{name}' has no shard '{shard[:100]}'")
         return responses.kinesis({"ShardIterator": _token(iterator)})
 
-    async def _get_records(self, request: Request) -> Response:
+    async def _get_records(self, request: Request) -> Answer | Fault:
         name, token = request.path_params["stream"], request.headers.get("shard-iterator")
-        return respond(await run_in_threadpool(self._read, name, token))
+        return await run_in_threadpool(self._read, name, token)
 
-    def _read(self, name: str, token: str | None) -> Answer:
+    def _read(self, name: str, token: str | None) -> Answer | Fault:
         if not token:
-            return responses.kinesis_fault(Fault(MISSING_VALUE, "the header Shard-Iterator is missing"))
+            return Fault(MISSING_VALUE, "the header Shard-Iterator is missing")
         iterator = _iterator(token)
         if isinstance(iterator, Fault):
-            return responses.kinesis_fault(iterator)
+            return iterator
         known = self._log.describe(name)
         if (iterator.stream, iterator.created_ms) != (name, known.created_ms):
-            return responses.kinesis_fault(Fault(INVALID_ITERATOR, "the Shard-Iterator is of another stream"))
+            return Fault(INVALID_ITERATOR, "the Shard-Iterator is of another stream")
         if not 0 <= iterator.shard < known.partitions:
-            return responses.kinesis_fault(Fault(INVALID_ITERATOR, "the Shard-Iterator is of no shard"))
+            return Fault(INVALID_ITERATOR, "the Shard-Iterator is of no shard")
         return self._from(iterator)
 
-    def _from(self, iterator: _Iterator) -> Answer:
+    def _from(self, iterator: _Iterator) -> Answer | Fault:
         stream, shard = iterator.stream, iterator.shard
         records = self._log.read(stream, shard, iterator.offset, _MAX_READ)
         following = iterator if not records else iterator._replace(offset=records[-1].offset + 1)

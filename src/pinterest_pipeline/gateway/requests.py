@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
-from pinterest_pipeline.eventlog.base import Record
+from pinterest_pipeline.eventlog.base import Headers, Record
 from pinterest_pipeline.gateway.error_codes import INVALID_NAME, MISSING_VALUE, NOT_JSON, TOO_LARGE, Fault
 
 T = TypeVar("T")
@@ -24,44 +24,44 @@ MAX_PUT_RECORDS: Final = 500
 """Kinesis takes no more records in one request."""
 
 
-class _ProduceRecord(msgspec.Struct, forbid_unknown_fields=True):
+class ProduceRecord(msgspec.Struct, forbid_unknown_fields=True):
     value: msgspec.Raw = _NULL
     key: msgspec.Raw = _NULL
     partition: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
-class _Produce(msgspec.Struct, forbid_unknown_fields=True):
-    records: list[_ProduceRecord]
+class Produce(msgspec.Struct, forbid_unknown_fields=True):
+    records: list[ProduceRecord]
     key_schema: Any = None  # what follows belongs to formats with a schema; JSON takes and ignores it
     key_schema_id: Any = None
     value_schema: Any = None
     value_schema_id: Any = None
 
 
-class _PutRecord(msgspec.Struct):
+class PutRecord(msgspec.Struct):
     data: msgspec.Raw = msgspec.field(name="Data")
     key: str | int = msgspec.field(name="PartitionKey")
 
 
-class _PutRecordsEntry(msgspec.Struct):
+class PutRecordsEntry(msgspec.Struct):
     data: msgspec.Raw
     key: str | int = msgspec.field(name="partition-key")
 
 
-class _PutRecords(msgspec.Struct):
-    records: list[_PutRecordsEntry]
+class PutRecords(msgspec.Struct):
+    records: list[PutRecordsEntry]
 
 
-class _CreateStream(msgspec.Struct):
+class CreateStream(msgspec.Struct):
     shards: Annotated[int, msgspec.Meta(ge=1, le=_MAX_SHARDS)] | None = msgspec.field(
         name="ShardCount", default=None
     )
 
 
-_produce: Final = msgspec.json.Decoder(_Produce)
-_put_record: Final = msgspec.json.Decoder(_PutRecord)
-_put_records: Final = msgspec.json.Decoder(_PutRecords)
-_create_stream: Final = msgspec.json.Decoder(_CreateStream)
+_produce: Final = msgspec.json.Decoder(Produce)
+_put_record: Final = msgspec.json.Decoder(PutRecord)
+_put_records: Final = msgspec.json.Decoder(PutRecords)
+_create_stream: Final = msgspec.json.Decoder(CreateStream)
 _text: Final = msgspec.json.Decoder(str)
 
 
@@ -83,7 +83,7 @@ def stream_fault(name: str) -> Fault | None:
     )
 
 
-def produced(body: bytes, max_records: int) -> list[Record] | Fault:
+def produced(body: bytes, max_records: int, headers: Headers = ()) -> list[Record] | Fault:
     """The records of `{"records":[{"value":…,"key"?:…,"partition"?:n}]}`; a value of null is a tombstone."""
     request = _decoded(_produce, body)
     if isinstance(request, Fault):
@@ -92,21 +92,21 @@ def produced(body: bytes, max_records: int) -> list[Record] | Fault:
     if fault is not None:
         return fault
     return [
-        Record(_unless_null(record.value), _key(bytes(record.key)), record.partition)
+        Record(_unless_null(record.value), _key(bytes(record.key)), record.partition, headers=headers)
         for record in request.records
     ]
 
 
-def put_record(body: bytes) -> list[Record] | Fault:
+def put_record(body: bytes, headers: Headers = ()) -> list[Record] | Fault:
     """The one record of `{"Data":…,"PartitionKey":"…"}`; other fields are left alone."""
     request = _decoded(_put_record, body)
     if isinstance(request, Fault):
         return request
-    record = _stream_record(request.data, request.key)
+    record = _stream_record(request.data, request.key, headers)
     return record if isinstance(record, Fault) else [record]
 
 
-def put_records(body: bytes, max_records: int) -> list[Record] | Fault:
+def put_records(body: bytes, max_records: int, headers: Headers = ()) -> list[Record] | Fault:
     """The records of `{"records":[{"data":…,"partition-key":"…"}]}`; other fields are left alone."""
     request = _decoded(_put_records, body)
     if isinstance(request, Fault):
@@ -116,7 +116,7 @@ def put_records(body: bytes, max_records: int) -> list[Record] | Fault:
         return fault
     records: list[Record] = []
     for number, entry in enumerate(request.records):
-        record = _stream_record(entry.data, entry.key)
+        record = _stream_record(entry.data, entry.key, headers)
         if isinstance(record, Fault):
             return Fault(record.kind, f"records[{number}]: {record.message}")
         records.append(record)
@@ -166,7 +166,7 @@ def _key(raw: bytes) -> bytes | None:
     return msgspec.json.encode(_text.decode(raw)) if b"\\" in raw else raw
 
 
-def _stream_record(data: msgspec.Raw, key: str | int) -> Record | Fault:
+def _stream_record(data: msgspec.Raw, key: str | int, headers: Headers) -> Record | Fault:
     """A record of a stream: the text of a string, the JSON of anything else; a number may be the key."""
     value = _unless_null(data)
     if value is None:
@@ -176,4 +176,4 @@ def _stream_record(data: msgspec.Raw, key: str | int) -> Record | Fault:
         return Fault(MISSING_VALUE, f"a partition key has 1 to {_MAX_PARTITION_KEY} characters")
     if value.startswith(b'"'):
         value = _text.decode(value).encode()
-    return Record(value, partition_key.encode())
+    return Record(value, partition_key.encode(), headers=headers)

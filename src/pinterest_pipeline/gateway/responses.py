@@ -6,7 +6,13 @@ from typing import Any, Final
 
 import msgspec
 
-from pinterest_pipeline.eventlog.base import Receipt, Refusal, StoredRecord, TopicDescription
+from pinterest_pipeline.eventlog.base import (
+    PartitionDescription,
+    Receipt,
+    Refusal,
+    StoredRecord,
+    TopicDescription,
+)
 from pinterest_pipeline.eventlog.partitioners import hash_range
 from pinterest_pipeline.eventlog.sequence import sequence_number, shard_id
 from pinterest_pipeline.gateway.error_codes import (
@@ -26,12 +32,60 @@ _RETENTION_HOURS: Final = 8_760  # the longest Kinesis knows; the log keeps ever
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer over HTTP; `retry_after` in seconds."""
+    """An answer over HTTP; further headers in lower case."""
 
     body: bytes
     media: str
     status: int = 200
-    retry_after: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class KafkaError(msgspec.Struct):
+    """An error of the Kafka half, in the shape of Confluent's REST proxy."""
+
+    error_code: int
+    message: str
+
+
+class ProducedOffset(msgspec.Struct):
+    """Where a record was appended, or why not."""
+
+    partition: int | None
+    offset: int | None
+    error_code: int | None
+    error: str | None
+
+
+class Produced(msgspec.Struct):
+    """One entry for each record of the request, in order."""
+
+    offsets: list[ProducedOffset]
+    key_schema_id: None = None
+    value_schema_id: None = None
+
+
+class Replica(msgspec.Struct):
+    """A broker's copy of a partition."""
+
+    broker: int
+    leader: bool
+    in_sync: bool
+
+
+class TopicPartition(msgspec.Struct):
+    """A partition and who keeps it."""
+
+    partition: int
+    leader: int
+    replicas: list[Replica]
+
+
+class Topic(msgspec.Struct):
+    """A topic, its settings and its partitions."""
+
+    name: str
+    configs: dict[str, str]
+    partitions: list[TopicPartition]
 
 
 def kafka(content: Any, status: int = 200) -> Answer:
@@ -42,13 +96,13 @@ def kinesis(content: Any) -> Answer:
     return Answer(msgspec.json.encode(content), KINESIS_MEDIA)
 
 
-def _retry_after(fault: Fault) -> int | None:
-    return RETRY_AFTER_SECONDS if fault.kind is UNAVAILABLE else None
+def _retry_after(fault: Fault) -> tuple[tuple[str, str], ...]:
+    return (("retry-after", str(RETRY_AFTER_SECONDS)),) if fault.kind is UNAVAILABLE else ()
 
 
 def kafka_fault(fault: Fault) -> Answer:
     """`{"error_code":…,"message":…}` at the kind's own status."""
-    body = msgspec.json.encode({"error_code": fault.kind.kafka, "message": fault.message})
+    body = msgspec.json.encode(KafkaError(fault.kind.kafka, fault.message))
     return Answer(body, KAFKA_MEDIA, fault.kind.status, _retry_after(fault))
 
 
@@ -58,33 +112,37 @@ def kinesis_fault(fault: Fault) -> Answer:
     return Answer(body, KINESIS_MEDIA, kinesis_status(fault.kind), _retry_after(fault))
 
 
-def produced(outcomes: Sequence[Receipt | Refusal]) -> Answer:
+def produced(outcomes: Sequence[Receipt | Refusal]) -> Answer | Fault:
     """One entry per record; an error as a whole only when every record was too large."""
     if all(isinstance(outcome, Refusal) and outcome.code == "record_too_large" for outcome in outcomes):
-        return kafka_fault(Fault(RECORD_TOO_LARGE, "every record is larger than the log takes"))
-    offsets = [_offset(outcome) for outcome in outcomes]
-    return kafka({"offsets": offsets, "key_schema_id": None, "value_schema_id": None})
+        return Fault(RECORD_TOO_LARGE, "every record is larger than the log takes")
+    return kafka(Produced([_offset(outcome) for outcome in outcomes]))
 
 
-def _offset(outcome: Receipt | Refusal) -> dict[str, Any]:
+def _offset(outcome: Receipt | Refusal) -> ProducedOffset:
     if isinstance(outcome, Refusal):
-        code = REFUSED[outcome.code].kafka
-        return {"partition": None, "offset": None, "error_code": code, "error": outcome.reason}
-    return {"partition": outcome.partition, "offset": outcome.offset, "error_code": None, "error": None}
+        return ProducedOffset(None, None, REFUSED[outcome.code].kafka, outcome.reason)
+    return ProducedOffset(outcome.partition, outcome.offset, None, None)
 
 
 def topic(description: TopicDescription) -> Answer:
-    """A topic as a cluster of one broker shows it."""
-    replicas = [{"broker": 0, "leader": True, "in_sync": True}]
-    partitions = [
-        {"partition": number, "leader": 0, "replicas": replicas} for number in range(description.partitions)
-    ]
-    return kafka({"name": description.name, "configs": {}, "partitions": partitions})
+    return kafka(
+        Topic(
+            description.name,
+            dict(description.configs),
+            [topic_partition(partition) for partition in description.layout],
+        )
+    )
 
 
-def record_put(outcome: Receipt | Refusal) -> Answer:
+def topic_partition(known: PartitionDescription) -> TopicPartition:
+    replicas = [Replica(broker, broker == known.leader, broker in known.in_sync) for broker in known.replicas]
+    return TopicPartition(known.partition, known.leader, replicas)
+
+
+def record_put(outcome: Receipt | Refusal) -> Answer | Fault:
     if isinstance(outcome, Refusal):
-        return kinesis_fault(Fault(REFUSED[outcome.code], outcome.reason))
+        return Fault(REFUSED[outcome.code], outcome.reason)
     return kinesis(_placed(outcome))
 
 

@@ -1,5 +1,6 @@
 """The landed objects of a topic, and where each one ends."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -45,6 +46,20 @@ def _listed(store: ObjectStore, topics_dir: str, topic: str) -> list[LandedObjec
         for name, stored in found
         if name is not None and name.topic == topic
     )
+
+
+def in_steps(objects: Iterable[LandedObject], most_bytes: int) -> Iterator[list[LandedObject]]:
+    """The objects in their order, as many at once as `most_bytes` hold; at least one."""
+    step: list[LandedObject] = []
+    size = 0
+    for found in objects:
+        if step and size + found.size > most_bytes:
+            yield step
+            step, size = [], 0
+        step.append(found)
+        size += found.size
+    if step:
+        yield step
 
 
 def end_offset(store: ObjectStore, key: str) -> int:
