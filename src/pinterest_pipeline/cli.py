@@ -271,14 +271,20 @@ def gateway(
 
 
 @app.command(rich_help_panel=ROOMS)
-def sink(exit_with_parent: ExitWithParent = False) -> None:
-    """Write the topics as objects, until Ctrl-C."""
+def sink(
+    config: Annotated[
+        Path | None, typer.Option(help="Properties file of a Confluent S3 sink, read unchanged.")
+    ] = None,
+    exit_with_parent: ExitWithParent = False,
+) -> None:
+    """Write the topics as objects, until Ctrl-C. Several sinks share the partitions.
+
+    Example: pinpipe sink --config connector.properties
+    """
     from pinterest_pipeline.local import stop_event
     from pinterest_pipeline.pipeline import Workspace, run_sink
 
-    workspace = Workspace(load_settings())
-    with workspace.only_one("sink"):
-        run_sink(workspace, stop_event(exit_with_parent=exit_with_parent))
+    run_sink(Workspace(load_settings()), stop_event(exit_with_parent=exit_with_parent), config)
 
 
 @app.command(rich_help_panel=ROOMS)

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import structlog
 
 from pinterest_pipeline.config import OWN_S3, Settings
 from pinterest_pipeline.engines.base import Cleaned
 from pinterest_pipeline.engines.duckdb import DuckDBEngine
-from pinterest_pipeline.errors import AlreadyRunning, Fatal, TopicExists, UnknownTopic
+from pinterest_pipeline.errors import AlreadyRunning, BadInput, Fatal, TopicExists, UnknownTopic
 from pinterest_pipeline.eventlog.base import EventLog, StoredRecord
 from pinterest_pipeline.eventlog.partitioners import kafka_partition, kinesis_shard
 from pinterest_pipeline.eventlog.sequence import offset_of, sequence_number, shard_id
@@ -32,11 +33,14 @@ from pinterest_pipeline.records.names import TABLES, Branch
 from pinterest_pipeline.records.names import Table as TableName
 from pinterest_pipeline.records.receipts import Account, read_accounts
 from pinterest_pipeline.s3server.address import object_settings
-from pinterest_pipeline.sink.worker import GROUP as SINK_GROUP
+from pinterest_pipeline.sink.connector import read_connector
+from pinterest_pipeline.sink.properties import parse_properties
+from pinterest_pipeline.sink.rules import PIPELINE_GROUP, Rules, pipeline_rules
 from pinterest_pipeline.sink.worker import Sink
 from pinterest_pipeline.tables.delta import Table
 
 _READ_RECORDS = 5_000
+_log = structlog.get_logger("pipeline")
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,10 @@ class Workspace:
 
     def _log(self, name: str, partitioner: Callable[[bytes, int], int]) -> EventLog:
         self.root.mkdir(parents=True, exist_ok=True)
-        return SqliteEventLog(self.root / name, partitioner, self.settings.log.max_record_bytes)
+        settings = self.settings.log
+        return SqliteEventLog(
+            self.root / name, partitioner, settings.max_record_bytes, settings.session_seconds
+        )
 
     def _table(self, branch: Branch, name: str) -> Table:
         return Table(self.root / "tables" / branch / name)
@@ -146,13 +153,43 @@ def prepare(settings: Settings, branch: Branch, log: EventLog) -> None:
                 log.create(name, partitions)
 
 
-def run_sink(workspace: Workspace, stop: threading.Event) -> None:
-    """Land the pipeline's topics as objects until told to stop."""
+def sink_rules(settings: Settings, file: Path | None) -> Rules:
+    """What the sink is told: a connector's properties file, or else our own settings.
+
+    Unknown keys are logged. Raises SettingError, and BadInput when the file cannot be read.
+    """
+    if file is None:
+        return pipeline_rules(
+            settings.sink, tuple(names.topic(settings.pipeline_id, table) for table in TABLES)
+        )
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{file} cannot be read: {error}") from None
+    rules, warnings = read_connector(parse_properties(text), settings.sink)
+    for warning in warnings:
+        _log.warning(warning, file=str(file))
+    return rules
+
+
+def sink_store(workspace: Workspace, rules: Rules) -> ObjectStore:
+    """Where the objects go: PINPIPE_OBJECTS__URL, or else the bucket of the properties file."""
+    bucket, settings = rules.bucket, workspace.settings.objects
+    if bucket is None or settings.url:
+        return workspace.objects()
+    found = {"url": f"s3://{bucket.name}", "region": bucket.region, "endpoint": bucket.endpoint}
+    return open_store(settings.model_copy(update=found), workspace.root / "objects")
+
+
+def run_sink(workspace: Workspace, stop: threading.Event, file: Path | None = None) -> None:
+    """Land topics as objects until told to stop: the pipeline's, or those of a properties file."""
+    settings = workspace.settings
+    rules = sink_rules(settings, file)
     log = workspace.topics_log()
     try:
-        prepare(workspace.settings, "batch", log)
-        topics = [names.topic(workspace.settings.pipeline_id, table) for table in TABLES]
-        Sink(log, workspace.objects(), topics, workspace.settings.sink).run(stop)
+        if file is None:
+            prepare(settings, "batch", log)
+        Sink(log, sink_store(workspace, rules), rules, settings.sink.poll_seconds).run(stop)
     finally:
         log.close()
 
@@ -344,7 +381,7 @@ def _lags(workspace: Workspace, branch: Branch, log: EventLog) -> list[Lag]:
         prefix = source if branch == "batch" else _stream_source(log, source)
         keys = {part: f"{prefix}/{part if branch == 'batch' else shard_id(part)}" for part in ends}
         loaded = workspace.table(branch, table).positions(list(keys.values()))
-        landed = log.committed(SINK_GROUP, source) if branch == "batch" else ends
+        landed = log.committed(PIPELINE_GROUP, source) if branch == "batch" else ends
         found += [
             Lag(source, part, end, landed.get(part, 0), loaded[keys[part]]) for part, end in ends.items()
         ]

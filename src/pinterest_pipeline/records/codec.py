@@ -61,9 +61,7 @@ def open_object(value: bytes) -> bytes | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     text = value.strip(b" \t\r\n")
-    if (
-        10 in text or 13 in text
-    ):  # line ends: only between tokens, inside JSON strings they are always escaped
+    if 10 in text or 13 in text:  # line ends, only between tokens: inside JSON strings they are escaped
         text = msgspec.json.format(text, indent=-1)
     return text[:-1] + b"," if 34 in text else b"{"  # an object has a field if it has a quote
 

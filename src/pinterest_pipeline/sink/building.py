@@ -14,7 +14,7 @@ from pinterest_pipeline.sink.formats import (
     value_extension,
     value_writer,
 )
-from pinterest_pipeline.sink.partitioners import encoder
+from pinterest_pipeline.sink.partitioners import PARTITIONERS, encoder
 from pinterest_pipeline.sink.poison import Poison
 from pinterest_pipeline.sink.shape import Shape
 
@@ -109,9 +109,8 @@ class _Builder:
         value = b"" if is_tombstone else self._write(record)
         folder = shape.tombstone_folder if is_tombstone else self._encode(record)
         if any(len(piece.encode()) > MOST_FOLDER_BYTES for piece in folder.split("/")):
-            raise Poison(
-                f"the folder {folder[:80]!r} is longer than {MOST_FOLDER_BYTES} bytes", "partitioner"
-            )
+            reason = f"the folder {folder[:80]!r} is longer than {MOST_FOLDER_BYTES} bytes"
+            raise Poison(reason, PARTITIONERS)
         key = key_item(record, shape) if shape.keys else b""
         group = self._groups.setdefault(folder, _Group(record.offset))
         group.last = record.offset
@@ -133,9 +132,8 @@ class _Builder:
 
 
 def _null(shape: Shape) -> Poison:
-    reason = (
-        IGNORED_NULL if shape.nulls == "ignore" else "the value is null, and behavior.on.null.values is fail"
-    )
+    is_ignored = shape.nulls == "ignore"
+    reason = IGNORED_NULL if is_ignored else "the value is null, and behavior.on.null.values is fail"
     return Poison(reason, "io.confluent.connect.s3.S3SinkTask")
 
 

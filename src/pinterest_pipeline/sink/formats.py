@@ -24,13 +24,7 @@ _STRING_CONVERTER: Final = "org.apache.kafka.connect.storage.StringConverter"
 _INSERT_FIELD: Final = "org.apache.kafka.connect.transforms.InsertField$Value"
 _encoder = msgspec.json.Encoder()
 _raw_decoder = msgspec.json.Decoder(msgspec.Raw)
-_CODEC_EXTENSIONS: Final = {
-    "none": "",
-    "uncompressed": "",
-    "gzip": ".gz",
-    "snappy": ".snappy",
-    "zstd": ".zstd",
-}
+_CODEC_EXTENSIONS: Final = {"none": "", "gzip": ".gz", "snappy": ".snappy", "zstd": ".zstd"}
 
 
 def value_writer(topic: str, partition: int, shape: Shape) -> Write:
@@ -41,9 +35,8 @@ def value_writer(topic: str, partition: int, shape: Shape) -> Write:
         return lambda record: _converted(record.value, shape.converter)
     if shape.positions == NO_POSITIONS:
         return lambda record: _converted(record.value, "json")
-    return _positioned_writer(
-        position_template(topic, partition, shape.positions), keep=shape.errors == "keep"
-    )
+    position = _position_writer(topic, partition, shape.positions)
+    return _positioned_writer(position, keep=shape.errors == "keep")
 
 
 def key_item(record: StoredRecord, shape: Shape) -> bytes:
@@ -79,29 +72,29 @@ def side_extension(is_json: bool, shape: Shape) -> str:
     return (".json" if is_json else shape.extension) + (".gz" if shape.gzip_level is not None else "")
 
 
-def position_template(topic: str, partition: int, positions: Positions) -> bytes:
-    """The position fields with two gaps for `%`: offset and timestamp, in the order of InsertField."""
+def _position_writer(topic: str, partition: int, positions: Positions) -> Write:
+    """What writes the position fields, in the order of InsertField, and closes the object."""
     fields = [
-        (positions.topic, _encoder.encode(topic).replace(b"%", b"%%")),
+        (positions.topic, _escaped(topic)),
         (positions.partition, b"%d" % partition),
-        (positions.offset, b"%(offset)d"),
-        (positions.timestamp, b"%(timestamp)d"),
+        (positions.offset, b"%d"),
+        (positions.timestamp, b"%d"),
     ]
-    named = [_encoder.encode(name).replace(b"%", b"%%") + b":" + value for name, value in fields if name]
-    return b",".join(named) + b"}"
+    template = b",".join(_escaped(name) + b":" + value for name, value in fields if name) + b"}"
+    if positions.offset and positions.timestamp:
+        return lambda record: template % (record.offset, record.timestamp)
+    if positions.offset:
+        return lambda record: template % record.offset
+    if positions.timestamp:
+        return lambda record: template % record.timestamp
+    return lambda record: template % ()
 
 
-def _positioned_writer(template: bytes, *, keep: bool) -> Write:
-    # Plain gaps are filled in half the time of named ones.
-    names = [name for name in ("offset", "timestamp") if b"%%(%b)d" % name.encode() in template]
-    plain = template.replace(b"%(offset)d", b"%d").replace(b"%(timestamp)d", b"%d")
-    both = len(names) == 2
+def _escaped(text: str) -> bytes:
+    return _encoder.encode(text).replace(b"%", b"%%")
 
-    def position(record: StoredRecord) -> bytes:
-        if both:
-            return plain % (record.offset, record.timestamp)
-        return plain % tuple(getattr(record, name) for name in names)
 
+def _positioned_writer(position: Write, *, keep: bool) -> Write:
     def strict(record: StoredRecord) -> bytes:
         opened = open_object(record.value or b"")
         if opened is None:
@@ -112,7 +105,7 @@ def _positioned_writer(template: bytes, *, keep: bool) -> Write:
 
 
 def _not_an_object(value: bytes) -> Poison:
-    """Told apart as Connect does: what is no JSON fails in the converter, what is no object in the transform."""
+    """As Connect tells them apart: what is no JSON fails in the converter, what is no object later."""
     _converted(value, "json")
     return Poison(
         "the value is no JSON object, or brings a field of a reserved name", _INSERT_FIELD, "TRANSFORMATION"

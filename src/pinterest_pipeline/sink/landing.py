@@ -1,8 +1,8 @@
 """One range of one topic-partition becomes objects: plan, set aside, upload, verify.
 
-Every step may be repeated by anybody at any time: the plan and the objects are put only where nothing is, and a
-plan that is there already is finished as it says. So a crash between two steps, a second sink started by mistake,
-and a frozen one that comes back all lead to the same objects.
+Every step may be repeated by anybody at any time: the plan and the objects are put only where nothing is,
+and a plan that is there already is finished as it says. So a crash between two steps, a second sink started
+by mistake, and a frozen one that comes back all lead to the same objects.
 """
 
 import hashlib
@@ -48,10 +48,13 @@ class Lander:
         `check` is called before each step that writes, and raises what stops it. Raises BadInput for a record
         that the settings say to stop at, and when a plan or an object does not fit the log.
         """
-        built = self._built(part, found.records, self._shape, found.wallclock_ms)
+        records: Sequence[StoredRecord] = found.records
+        if len(records) != found.end - found.start:  # are they missing in the log itself?
+            records = self._read(part, found.start, found.end)
+        built = self._built(part, records, self._shape, found.wallclock_ms)
         check()
         crash_at("before_plan")
-        own = self._plan(part, found, built)
+        own = self._plan(part, found, len(records), built)
         entry = self._manifest.propose(own)
         crash_at("after_plan")
         if entry == own:
@@ -69,8 +72,8 @@ class Lander:
         built = self._built(entry.part, records, entry.shape, entry.wallclock_ms)
         if tuple(map(planned, built.objects)) != entry.objects:
             raise BadInput(
-                f"the log does not give the objects that the plan of {entry.topic}/{entry.partition} from offset"
-                f" {entry.start} to {entry.end} names",
+                f"the log does not give the objects that the plan of {entry.topic}, partition"
+                f" {entry.partition}, offsets {entry.start} to {entry.end - 1}, names",
                 "was the topic deleted and made anew, or a library upgraded in between? Land it under another"
                 " topics.dir, or move the plan away if none of its objects is there",
             )
@@ -86,7 +89,7 @@ class Lander:
                 "with errors.tolerance=all it goes to errors.deadletterqueue.topic.name, or is skipped",
             ) from problem
 
-    def _plan(self, part: Part, found: OpenRange, built: Built) -> Entry:
+    def _plan(self, part: Part, found: OpenRange, records: int, built: Built) -> Entry:
         skipped = built.skipped.total()
         return Entry(
             topic=part[0],
@@ -94,10 +97,10 @@ class Lander:
             start=found.start,
             end=found.end,
             objects=tuple(map(planned, built.objects)),
-            landed=len(found.records) - skipped,
+            landed=records - skipped,
             skipped=dict(built.skipped),
             dead_lettered=len(built.dead_letters) if self._dead_letters else 0,
-            missing=found.end - found.start - len(found.records),
+            missing=found.end - found.start - records,
             shape=self._shape,
             wallclock_ms=found.wallclock_ms,
         )

@@ -1,8 +1,8 @@
 """The manifest: for each range of a topic-partition what was planned, and so what lies in which object.
 
 An entry is written before its objects, once, under a key that only its start decides:
-`manifest/topics/<topic>/<partition>/<start / 1,000,000>/<start>.json`. So each start has one plan, whoever makes
-it; the next entry starts where this one ends. The chain of entries from the first on is the account of a partition.
+`manifest/topics/<topic>/<partition>/<start / 1,000,000>/<start>.json`. So each start has one plan, whoever
+makes it; the next entry starts where this one ends. The chain of entries is the account of a partition.
 """
 
 import hashlib
@@ -94,7 +94,9 @@ class Manifest:
 
     def _starts(self, part: Part, chunk: int | None = None) -> list[int]:
         folder = f"{self._root}/{part[0]}/{part[1]}" + ("" if chunk is None else f"/{chunk:014d}")
-        return [int(stored.key.rpartition("/")[2].removesuffix(".json")) for stored in self._store.list(folder)]
+        return [
+            int(stored.key.rpartition("/")[2].removesuffix(".json")) for stored in self._store.list(folder)
+        ]
 
     def _key(self, part: Part, start: int) -> str:
         return f"{self._root}/{part[0]}/{part[1]}/{start // _FOLDER_OFFSETS:014d}/{start:020d}.json"

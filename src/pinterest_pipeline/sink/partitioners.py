@@ -22,7 +22,7 @@ Encode = Callable[[StoredRecord], str]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_CLASS: Final = "io.confluent.connect.storage.partitioner"
+PARTITIONERS: Final = "io.confluent.connect.storage.partitioner"
 _UNSAFE: Final = {
     ord(character): f"%{ord(character):02X}" for character in [*map(chr, range(32)), *'/\\%"\x7f']
 }
@@ -30,7 +30,7 @@ _decoder = msgspec.json.Decoder()
 
 
 def encoder(shape: Shape, wallclock_ms: int) -> Encode:
-    """What gives each record its encoded partition; `wallclock_ms` is the time for the Wallclock extractor."""
+    """What gives each record its encoded partition; `wallclock_ms` is what Wallclock gives."""
     if shape.partitioner == "field":
         return lambda record: _by_fields(record, shape)
     if shape.partitioner == "time":
@@ -65,7 +65,7 @@ def _by_time(shape: Shape, extract: Extract) -> Encode:
         try:
             return folder(milliseconds // 1000) if whole_seconds else exact_folder(milliseconds)
         except OverflowError:
-            raise Poison(f"the time {milliseconds} ms is outside the years 1 to 9999", _CLASS) from None
+            raise Poison(f"the time {milliseconds} ms is outside the years 1 to 9999", PARTITIONERS) from None
 
     return encode
 
@@ -83,7 +83,9 @@ def _folder_text(row: Mapping[str, Any], name: str) -> str:
         return str(value)
     if isinstance(value, str):
         return value.translate(_UNSAFE)
-    raise Poison(f"the field '{name}' is {_kind(value)}, which names no folder", f"{_CLASS}.FieldPartitioner")
+    raise Poison(
+        f"the field '{name}' is {_kind(value)}, which names no folder", f"{PARTITIONERS}.FieldPartitioner"
+    )
 
 
 def _time_in(record: StoredRecord, name: str) -> int:
@@ -94,10 +96,12 @@ def _time_in(record: StoredRecord, name: str) -> int:
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
-            raise Poison(f"the field '{name}' is no ISO 8601 time: {value[:80]!r}", _CLASS) from None
+            raise Poison(f"the field '{name}' is no ISO 8601 time: {value[:80]!r}", PARTITIONERS) from None
         zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return (zoned - _EPOCH) // _MILLISECOND
-    raise Poison(f"the field '{name}' is {_kind(value)}, which is no time", f"{_CLASS}.TimeBasedPartitioner")
+    raise Poison(
+        f"the field '{name}' is {_kind(value)}, which is no time", f"{PARTITIONERS}.TimeBasedPartitioner"
+    )
 
 
 def _row(record: StoredRecord) -> Mapping[str, Any]:
@@ -106,7 +110,7 @@ def _row(record: StoredRecord) -> Mapping[str, Any]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         row = None
     if not isinstance(row, dict):
-        raise Poison("the value is no JSON object, so it has no field to go by", _CLASS)
+        raise Poison("the value is no JSON object, so it has no field to go by", PARTITIONERS)
     return row
 
 
@@ -121,11 +125,5 @@ def _field(row: Mapping[str, Any], name: str) -> Any:
 
 
 def _kind(value: Any) -> str:
-    names = {
-        type(None): "missing or null",
-        dict: "an object",
-        list: "an array",
-        float: "a fraction",
-        bool: "a truth",
-    }
+    names = {type(None): "missing or null", dict: "an object", list: "an array", float: "a fraction"}
     return names.get(type(value), type(value).__name__)

@@ -5,7 +5,7 @@ https://www.joda.org/joda-time/apidocs/org/joda/time/format/DateTimeFormat.html
 
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final
 
 import pytz
@@ -14,10 +14,21 @@ from pinterest_pipeline.errors import SettingError
 
 _TOKEN = re.compile(r"'(?P<quoted>(?:[^']|'')*)'|(?P<letters>([A-Za-z])\3*)|(?P<other>[^A-Za-z'])")
 _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})")
-_MONTHS: Final = (
-    "January February March April May June July August September October November December".split()
-)
-_DAYS: Final = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+_MONTHS: Final = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+_DAYS: Final = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 local time of any zone
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
@@ -55,8 +66,8 @@ def time_zone(name: str) -> tzinfo:
 
 
 def local_time(milliseconds: int, zone: tzinfo) -> datetime:
-    """The wall clock of a zone at a moment, without the zone; raises OverflowError outside the years 1 to 9999."""
-    moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=milliseconds)
+    """The wall clock of a zone at a moment; raises OverflowError outside the years 1 to 9999."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
     return moment.astimezone(zone).replace(tzinfo=None)
 
 
@@ -115,4 +126,4 @@ def _name(letter: str, width: int, locale: str) -> Callable[[datetime], str]:
     length = None if width > 3 else 3
     if letter == "E":
         return lambda moment: _DAYS[moment.weekday()][:length]
-    return lambda moment: _MONTHS[moment.month - 1][:length]
+    return lambda moment: _MONTHS[moment.month][:length]

@@ -1,7 +1,7 @@
 """Java's `.properties` text, as Kafka Connect's standalone worker reads it (pure).
 
-The rules are those of `java.util.Properties.load`: comments by `#` or `!`, `=` or `:` or white space between key
-and value, a backslash at the end of a line joins the next one, `\\uXXXX` and the usual escapes.
+The rules are those of `java.util.Properties.load`: comments by `#` or `!`; `=`, `:` or white space between
+key and value; a backslash at the end of a line joins the next one, `\\uXXXX` and the usual escapes.
 """
 
 import re

@@ -60,12 +60,11 @@ class OpenRange:
                 self.is_full = True
                 return number
             self.records.append(record)
+            self.end = record.offset + 1
             self.size += len(record.value or b"") + len(record.key or b"") + _RECORD_BYTES
             if self.size >= rotation.flush_bytes or len(self.records) >= rotation.flush_size:
                 self.is_full = True
-                self.end = record.offset + 1
                 return number + 1
-        self.end = batch[-1].offset + 1
         return len(batch)
 
     def is_due(self, rotation: Rotation, shape: Shape, monotonic: float, now_ms: int) -> bool:
@@ -104,7 +103,7 @@ class _Watch:
 
 
 def _next_schedule(opened_ms: int, rotation: Rotation) -> float:
-    """The first multiple of the span after a moment, counted from midnight; the next midnight at the latest."""
+    """The first multiple of the span after a moment, counted from midnight; at the latest the next one."""
     if rotation.schedule_ms <= 0:
         return float("inf")
     local = local_time(opened_ms, time_zone(rotation.timezone))

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from pinterest_pipeline.sink.parquet import Codec
+
 NullBehaviour = Literal["keep", "fail", "ignore", "write"]
 ErrorTolerance = Literal["keep", "none", "all"]
 
@@ -52,7 +54,7 @@ class Shape(msgspec.Struct, frozen=True, omit_defaults=True):
     """After each record of the `bytes` format."""
     gzip_level: int | None = None
     """0 to 9; None is no compression."""
-    codec: str = "snappy"
+    codec: Codec = "snappy"
     """Of the `parquet` format."""
     positions: Positions = Positions()
 
