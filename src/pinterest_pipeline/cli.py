@@ -41,6 +41,9 @@ PostsFile = Annotated[
     Path | None,
     typer.Option("--posts", help="A file of posts (JSON lines, may be .gz) instead of generated ones."),
 ]
+OnKafka = Annotated[
+    bool, typer.Option("--kafka", help="Keep the topics in a Kafka node that is started for it.")
+]
 ExitWithParent = Annotated[bool, typer.Option("--exit-with-parent", hidden=True)]
 OwnS3 = Annotated[
     bool, typer.Option("--s3", help="Keep the objects in an S3 server of one's own (SeaweedFS).")
@@ -102,6 +105,7 @@ def demo(
         typer.Option(min=1, help="Posts to send down each branch; 1,000 generated ones, or all of a file."),
     ] = None,
     s3: OwnS3 = False,
+    on_kafka: OnKafka = False,
     as_json: AsJson = False,
 ) -> None:
     """Run everything once: fill, send, land, clean, answer, prove, stop.
@@ -113,7 +117,7 @@ def demo(
     from pinterest_pipeline.terminal import steps
 
     with steps() as progress:
-        result = demonstration.run(_whole_settings(s3=s3), posts, count, progress)
+        result = demonstration.run(_whole_settings(s3=s3), posts, count, progress, on_kafka=on_kafka)
     problems = result.outcome.problems + disagreements(result.outcome)
     if as_json:
         _print_json({"answers": result.outcome.answers, "account": result.outcome.account()})
@@ -127,23 +131,25 @@ def demo(
 
 
 @app.command(rich_help_panel=WHOLE)
-def up(s3: OwnS3 = False) -> None:
+def up(s3: OwnS3 = False, on_kafka: OnKafka = False) -> None:
     """Start every room on this machine and keep it running until Ctrl-C.
 
     Example: pinpipe up, then in another terminal: pinpipe fill, pinpipe send batch --count 100
     """
-    from pinterest_pipeline.local import Supervisor, stop_event
+    from pinterest_pipeline.local import Supervisor, planned, stop_event
     from pinterest_pipeline.pipeline import Workspace
 
-    settings = _whole_settings(s3=s3)
+    settings, rooms = planned(_whole_settings(s3=s3), on_kafka=on_kafka, say=err.print)
     stop = stop_event()
     with Workspace(settings).only_one("up"):
-        supervisor = Supervisor(settings)
+        supervisor = Supervisor(settings, rooms)
         try:
             url = supervisor.start()
             out.print(
                 f"The gateway listens on {url}; logs are in {settings.data / 'logs'}; Ctrl-C stops all."
             )
+            if on_kafka:
+                out.print("Topics are in Kafka: give other commands PINPIPE_LOG__HOME=kafka.")
             supervisor.run(stop)
         finally:
             supervisor.stop()
@@ -268,6 +274,31 @@ def gateway(
     finally:
         topics.close()
         streams.close()
+
+
+@app.command(rich_help_panel=ROOMS)
+def kafka(exit_with_parent: ExitWithParent = False) -> None:
+    """Run one Apache Kafka node on this machine, until Ctrl-C; the rooms use it with PINPIPE_LOG__HOME=kafka.
+
+    Example: PINPIPE_KAFKA__PORT=9092 pinpipe kafka
+    """
+    from pinterest_pipeline.broker.distribution import jars
+    from pinterest_pipeline.local import stop_event
+    from pinterest_pipeline.pipeline import Workspace
+
+    settings = load_settings()
+    workspace = Workspace(settings)
+    with workspace.only_one("kafka"):
+        jars(settings.cache, err.print)
+        stop = stop_event(exit_with_parent=exit_with_parent)
+        node = workspace.kafka_node()
+        try:
+            node.start(err.print, stop)
+            err.print(f"Kafka answers on {node.address}; its data and log are in {node.folder}")
+            while not stop.wait(0.5):
+                node.check()
+        finally:
+            node.stop()
 
 
 @app.command(rich_help_panel=ROOMS)

@@ -5,10 +5,11 @@ folder (`[sink]` `flush_size = 500`), or from its default, in this order. The so
 addresses of the HTTP API come from `db_creds.yaml`, as in the original project.
 """
 
+import json
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 import yaml
@@ -53,6 +54,9 @@ class GatewaySettings(_Group):
 
 
 class LogSettings(_Group):
+    home: Literal["sqlite", "kafka"] = Field(
+        "sqlite", description="Where topics are kept: sqlite, a file in the working folder, or kafka."
+    )
     partitions: int = Field(
         3, ge=1, le=1000, description="Partitions of a topic that the pipeline creates for itself."
     )
@@ -64,6 +68,43 @@ class LogSettings(_Group):
     )
     session_seconds: float = Field(
         10.0, gt=0, description="Silence after which a member of a group loses its partitions to the others."
+    )
+
+
+class KafkaSettings(_Group):
+    bootstrap_servers: str = Field(
+        "",
+        description="Brokers to ask first, as host:port,host:port; empty: the node of 'pinpipe kafka'.",
+    )
+    port: int = Field(
+        9092, ge=0, le=65535, description="Port of the node of 'pinpipe kafka'; 0 lets the system choose."
+    )
+    replication: int = Field(
+        0, ge=0, le=100, description="Copies of a topic that is created; 0 leaves it to the cluster."
+    )
+    delivery_seconds: float = Field(
+        30.0, ge=1, description="Time until a record that the brokers have not acknowledged is given up."
+    )
+    max_waiting_bytes: int = Field(
+        128 * 2**20, ge=2**20, description="Most bytes that may wait for the brokers; more is refused."
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How brokers are reached: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."
+    )
+    sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "AWS_MSK_IAM"] = Field(
+        "", description="How we log in: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or AWS_MSK_IAM."
+    )
+    sasl_username: str = Field("", description="User of PLAIN and SCRAM.")
+    sasl_password: SecretStr | None = Field(None, description="Password of that user; never printed.")
+    ssl_ca: Path | None = Field(
+        None, description="File with the certificates (PEM) that sign the brokers'; else the system's."
+    )
+    ssl_certificate: Path | None = Field(None, description="File with our own certificate (PEM), for mTLS.")
+    ssl_key: Path | None = Field(None, description="File with the key (PEM) of our own certificate.")
+    ssl_key_password: SecretStr | None = Field(None, description="Password of that key; never printed.")
+    region: str = Field("", description="AWS region that AWS_MSK_IAM signs for.")
+    properties: dict[str, SecretStr] = Field(
+        {}, description="Further properties of librdkafka as one JSON object; they come before our own."
     )
 
 
@@ -173,11 +214,15 @@ class Settings(BaseSettings):
         pattern=r"^[a-zA-Z0-9]{1,64}$",
         description="Id of the pipeline's user; part of every topic's, stream's and table's name.",
     )
+    cache: Path = Field(
+        Path("~/.cache/pinpipe"), description="Folder for what is downloaded once, such as Kafka's jars."
+    )
     db_creds: Path = Field(
         Path("db_creds.yaml"), description="File with the source database and the API addresses."
     )
     gateway: GatewaySettings = Field(GatewaySettings(), description="The HTTP front of the event log.")
     log: LogSettings = Field(LogSettings(), description="The event log.")
+    kafka: KafkaSettings = Field(KafkaSettings(), description="Kafka as the home of topics.")
     sink: SinkSettings = Field(SinkSettings(), description="Log to objects.")
     objects: ObjectSettings = Field(ObjectSettings(), description="The store of objects.")
     stream: StreamSettings = Field(StreamSettings(), description="Streams to Delta tables.")
@@ -222,11 +267,16 @@ def variables(settings: BaseModel, prefix: str = PREFIX) -> list[tuple[str, str]
         variable = prefix + name.upper()
         if isinstance(value, BaseModel):
             rows += variables(value, variable + "__")
-        elif isinstance(value, SecretStr):
-            rows.append((variable, value.get_secret_value()))
         elif value is not None:
-            rows.append((variable, str(value)))
+            rows.append((variable, _written(value)))
     return rows
+
+
+def _written(value: Any) -> str:
+    """A value as the environment takes it."""
+    if isinstance(value, dict):
+        return json.dumps({name: _written(part) for name, part in value.items()})
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def explained(group: type[BaseModel] = Settings, prefix: str = PREFIX) -> list[tuple[str, str, str]]:
@@ -261,7 +311,8 @@ def _found(problem: "ErrorDetails") -> str:
     """What was found, unless that is or holds a secret."""
     is_group = isinstance(problem["input"], dict)
     is_secret = any(
-        "secret" in str(part).lower() or "password" in str(part).lower() for part in problem["loc"]
+        "secret" in str(part).lower() or "password" in str(part).lower() or part == "properties"
+        for part in problem["loc"]
     )
     return "" if is_group or is_secret else f", got {problem['input']!r}"
 

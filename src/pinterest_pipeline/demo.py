@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from pinterest_pipeline.config import Settings
 from pinterest_pipeline.errors import Retryable, Unavailable
-from pinterest_pipeline.local import Supervisor
+from pinterest_pipeline.local import Supervisor, planned
 from pinterest_pipeline.outcome import Outcome, outcome
 from pinterest_pipeline.pipeline import Workspace, lags
 from pinterest_pipeline.posts.database import PostDatabase
@@ -52,11 +52,19 @@ class _Plan:
     count: int | None
 
 
-def run(settings: Settings, posts_file: Path | None, count: int | None, progress: Progress) -> Demo:
+def run(
+    settings: Settings,
+    posts_file: Path | None,
+    count: int | None,
+    progress: Progress,
+    *,
+    on_kafka: bool = False,
+) -> Demo:
     """Send `count` posts down each branch and answer; the posts of a file go in the file's order."""
+    settings, rooms = planned(settings, on_kafka=on_kafka, say=lambda text: progress(text, 0, None))
     settings = _own_folder(settings)
     database = PostDatabase(make_url(f"sqlite:///{settings.data / 'posts.sqlite'}"))
-    supervisor = Supervisor(settings)
+    supervisor = Supervisor(settings, rooms)
     stop = threading.Event()
     try:
         url = supervisor.start()
@@ -87,6 +95,7 @@ def _own_folder(settings: Settings) -> Settings:
         update={
             "data": folder.resolve(),
             "gateway": settings.gateway.model_copy(update={"port": 0}),
+            "kafka": settings.kafka.model_copy(update={"port": 0}),
             "sink": settings.sink.model_copy(update={"flush_seconds": 0.5}),
         }
     )

@@ -15,13 +15,17 @@ from typing import IO, NamedTuple
 import msgspec
 import structlog
 
+from pinterest_pipeline.broker.distribution import Say, jars
+from pinterest_pipeline.broker.node import node_is_ready
 from pinterest_pipeline.config import OWN_S3, Settings, child_environment
-from pinterest_pipeline.errors import BadInput, Fatal, SettingError, Unavailable
+from pinterest_pipeline.errors import BadInput, Fatal, PortInUse, SettingError, Unavailable
 from pinterest_pipeline.gateway.server import bind
 from pinterest_pipeline.pipeline import Workspace
 from pinterest_pipeline.s3server.server import is_ready
 
 ROOMS = ("gateway", "sink", "stream", "load")
+NODE = "kafka"
+"""Our own Kafka node: it starts before the rooms, which need it, and stops after them."""
 STATE_FILE = "up.json"
 _HOPELESS = {error.exit_code for error in (SettingError, BadInput)}
 _STOP_SECONDS = 30.0
@@ -107,15 +111,21 @@ class Supervisor:
         for room in self._servers + self._rooms:
             if room.process is not None and room.process.poll() is not None:
                 self._note_death(room)
-            if room.process is None and time.monotonic() >= room.start_at:
+            if room.process is None and time.monotonic() >= room.start_at and self._may_start(room):
                 self._start(room)
                 changed = True
         if changed:
             self._write_state()
 
+    def _may_start(self, room: _Room) -> bool:
+        if NODE not in self._names or room.name == NODE:
+            return True
+        return node_is_ready(Workspace(self._settings).kafka)
+
     def stop(self) -> None:
         """Stop the rooms, then the servers, and take away the state file."""
         self.stop_rooms()
+        _stop([room for room in self._rooms if room.name == NODE])
         _stop(self._servers)
         if self._socket is not None:
             self._socket.close()
@@ -123,7 +133,7 @@ class Supervisor:
 
     def stop_rooms(self) -> None:
         """Ask every room to finish and wait for it; servers go on."""
-        _stop(self._rooms)
+        _stop([room for room in self._rooms if room.name != NODE])
 
     def _wait_for_orphans(self) -> None:
         """Rooms of a supervisor that was killed stop by themselves; until then they hold port and locks."""
@@ -155,7 +165,7 @@ class Supervisor:
         if room.process.stdin:
             room.process.stdin.close()
         room.process = None
-        if code in _HOPELESS:
+        if code in _HOPELESS or (room.name == NODE and code == PortInUse.exit_code):
             raise Fatal(f"{room.name} cannot run: {self._last_words(room.name)}")
         lived = time.monotonic() - room.started
         room.failures = 0 if lived > _LONGEST_PAUSE else room.failures + 1
@@ -197,6 +207,16 @@ def _stop(parts: Sequence[_Room]) -> None:
             process.wait()
         if process.stdin:
             process.stdin.close()
+
+
+def planned(settings: Settings, *, on_kafka: bool, say: Say) -> tuple[Settings, tuple[str, ...]]:
+    """Settings and rooms of a pipeline; on Kafka its topics are kept by a node of its own."""
+    if not on_kafka:
+        return settings, ROOMS
+    jars(settings.cache, say)  # here, where somebody sees that it takes a while
+    log = settings.log.model_copy(update={"home": "kafka"})
+    kafka = settings.kafka.model_copy(update={"bootstrap_servers": ""})
+    return settings.model_copy(update={"log": log, "kafka": kafka}), (NODE, *ROOMS)
 
 
 def read_state(data: Path) -> State | None:

@@ -15,10 +15,19 @@ from typing import Any
 import pyarrow as pa
 import structlog
 
+from pinterest_pipeline.broker.node import Node, node_address
 from pinterest_pipeline.config import OWN_S3, Settings
 from pinterest_pipeline.engines.base import Cleaned
 from pinterest_pipeline.engines.duckdb import DuckDBEngine
-from pinterest_pipeline.errors import AlreadyRunning, BadInput, Fatal, TopicExists, UnknownTopic
+from pinterest_pipeline.errors import (
+    AlreadyRunning,
+    BadInput,
+    Fatal,
+    MissingPart,
+    TopicExists,
+    Unavailable,
+    UnknownTopic,
+)
 from pinterest_pipeline.eventlog.base import EventLog, StoredRecord
 from pinterest_pipeline.eventlog.partitioners import kafka_partition, kinesis_shard
 from pinterest_pipeline.eventlog.sequence import offset_of, sequence_number, shard_id
@@ -71,6 +80,8 @@ class Workspace:
         return self.root / "reports"
 
     def topics_log(self) -> EventLog:
+        if self.settings.log.home == "kafka":
+            return self._kafka_log()
         return self._log("topics.sqlite", kafka_partition)
 
     def streams_log(self) -> EventLog:
@@ -109,6 +120,31 @@ class Workspace:
                     "stop it first, or name another folder by PINPIPE_DATA",
                 ) from None
             yield
+
+    @property
+    def kafka(self) -> Path:
+        """The folder of our own Kafka node."""
+        return self.root / "kafka"
+
+    def kafka_node(self) -> Node:
+        return Node(self.kafka.absolute(), self.settings.cache, self.settings.kafka.port)
+
+    def _kafka_log(self) -> EventLog:
+        try:
+            from pinterest_pipeline.eventlog.kafka import KafkaEventLog
+        except ImportError:
+            raise MissingPart(
+                "the client of Kafka is not installed", "uv pip install 'pinterest-data-pipeline[kafka]'"
+            ) from None
+        settings = self.settings.kafka
+        address = settings.bootstrap_servers or node_address(self.kafka)
+        if address is None and not settings.port:
+            raise Unavailable(
+                f"no Kafka node was ever started in {self.root}",
+                "start one: pinpipe kafka; or name brokers by PINPIPE_KAFKA__BOOTSTRAP_SERVERS",
+            )
+        address = address or f"127.0.0.1:{settings.port}"
+        return KafkaEventLog(address, settings, kafka_partition, self.settings.log.max_record_bytes)
 
     def _log(self, name: str, partitioner: Callable[[bytes, int], int]) -> EventLog:
         self.root.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,16 @@
 """The homes of the event log that the contract suite runs on."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
+from pinterest_pipeline.broker.node import Node
+from pinterest_pipeline.config import KafkaSettings
 from pinterest_pipeline.eventlog.base import EventLog
+from pinterest_pipeline.eventlog.kafka import KafkaEventLog
 from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 
@@ -14,20 +19,44 @@ MAX_RECORD_BYTES = 4_096
 Opener = Callable[[], EventLog]
 
 
-def _sqlite(folder: Path) -> EventLog:
-    return SqliteEventLog(folder / "log.sqlite", kafka_partition, MAX_RECORD_BYTES)
+def _sqlite(request: pytest.FixtureRequest, folder: Path) -> Opener:
+    return lambda: SqliteEventLog(folder / "log.sqlite", kafka_partition, MAX_RECORD_BYTES)
 
 
-HOMES: dict[str, Callable[[Path], EventLog]] = {"sqlite": _sqlite}
+def _kafka(request: pytest.FixtureRequest, folder: Path) -> Opener:
+    node: Node = request.getfixturevalue("kafka_broker")
+
+    def opener() -> KafkaEventLog:
+        return KafkaEventLog(node.address, KafkaSettings(), kafka_partition, MAX_RECORD_BYTES)
+
+    _empty(node.address, opener())
+    return opener
 
 
-@pytest.fixture(params=sorted(HOMES))
+def _empty(address: str, log: KafkaEventLog) -> None:
+    """Take away what earlier tests left in the broker that all tests share."""
+    with closing(log):
+        for topic in log.topics():
+            log.delete(topic)
+        groups = log.groups()
+    if groups:
+        admin = AdminClient({"bootstrap.servers": address})
+        for deleted in admin.delete_consumer_groups(groups).values():
+            deleted.exception(10)
+
+
+HOMES: dict[str, Callable[[pytest.FixtureRequest, Path], Opener]] = {"sqlite": _sqlite, "kafka": _kafka}
+_MARKS = {"kafka": [pytest.mark.services]}
+
+
+@pytest.fixture(params=[pytest.param(name, marks=_MARKS.get(name, [])) for name in sorted(HOMES)])
 def open_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     """Opens one more instance of the same log, for records of up to 4,096 bytes; all closed afterwards."""
     opened: list[EventLog] = []
+    home = HOMES[request.param](request, tmp_path)
 
     def opener() -> EventLog:
-        opened.append(HOMES[request.param](tmp_path))
+        opened.append(home())
         return opened[-1]
 
     yield opener

@@ -1,0 +1,1 @@
+"""A Kafka node of one's own: its jars, its JVM, its process."""

@@ -1,0 +1,71 @@
+"""What is known of a topic for a short while: how many partitions it has, which times it takes."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from pinterest_pipeline.eventlog.base import Record, Refusal
+from pinterest_pipeline.eventlog.kafka_admin import Admin
+
+_FRESH_SECONDS: Final = 10.0
+_BEFORE, _AFTER = "message.timestamp.before.max.ms", "message.timestamp.after.max.ms"
+_NO_LIMIT: Final = 2**63 - 1
+
+
+class Topic:
+    """A topic as it was a moment ago, and whose turn it is among its partitions."""
+
+    __slots__ = ("_seen", "_turn", "after_ms", "before_ms", "id", "partitions")
+
+    def __init__(self, topic_id: str, partitions: int, before_ms: int, after_ms: int, turn: int = 0) -> None:
+        self.id = topic_id
+        self.partitions = partitions
+        self.before_ms, self.after_ms = before_ms, after_ms
+        """How far from now a timestamp may be."""
+        self._seen = time.monotonic()
+        self._turn = turn % partitions
+
+    @classmethod
+    def found(cls, admin: Admin, name: str, before: "Topic | None") -> "Topic":
+        """Ask the brokers; the turn goes on where it was. Raises UnknownTopic and what Admin raises."""
+        known = admin.found(name)
+        limits = admin.configs(name, defaults=True)
+        return cls(
+            str(known.topic_id),
+            len(known.partitions),
+            int(limits.get(_BEFORE, _NO_LIMIT)),
+            int(limits.get(_AFTER, _NO_LIMIT)),
+            before._turn if before else 0,
+        )
+
+    def is_fresh(self) -> bool:
+        return time.monotonic() - self._seen < _FRESH_SECONDS
+
+    def is_same(self, other: "Topic") -> bool:
+        return (self.id, self.partitions) == (other.id, other.partitions)
+
+    def place(
+        self, record: Record, now: int, partitioner: Callable[[bytes, int], int], max_record_bytes: int
+    ) -> int | Refusal:
+        """The partition of a record, or why it cannot have one; `now` in milliseconds since 1970."""
+        size = len(record.value or b"") + len(record.key or b"")
+        if size > max_record_bytes:
+            reason = f"key and value have {size} bytes, the log takes {max_record_bytes}"
+            return Refusal("record_too_large", reason)
+        if record.timestamp is not None and not self._takes(record.timestamp, now):
+            reason = f"the time {record.timestamp} ms is too far from now for the settings of the topic"
+            return Refusal("invalid_timestamp", reason)
+        if record.partition is not None:
+            if 0 <= record.partition < self.partitions:
+                return record.partition
+            reason = f"there is no partition {record.partition}, the last one is {self.partitions - 1}"
+            return Refusal("unknown_partition", reason)
+        if record.key is not None:
+            return partitioner(record.key, self.partitions)
+        turn = self._turn
+        self._turn = turn + 1 if turn + 1 < self.partitions else 0
+        return turn
+
+    def _takes(self, timestamp: int, now: int) -> bool:
+        # The client takes 0 for "now", so that such a record would lie at another time than was asked for.
+        return timestamp > 0 and -self.after_ms <= now - timestamp <= self.before_ms
