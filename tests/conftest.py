@@ -1,12 +1,16 @@
 """Real parts that several suites share: one for the whole run, each test with names of its own in it."""
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pinterest_pipeline.broker.node import Node
-from pinterest_pipeline.config import Settings
+from pinterest_pipeline.config import ObjectSettings, Settings
+from pinterest_pipeline.errors import MissingPart
+from pinterest_pipeline.s3server.address import object_settings
+from pinterest_pipeline.s3server.server import S3Server
 
 CACHE = Path(Settings.model_fields["cache"].default)
 
@@ -18,3 +22,21 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     node.start(lambda _: None)
     yield node
     node.stop()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSettings]:
+    """An S3 server (SeaweedFS) with an empty bucket; what reaches it."""
+    folder = tmp_path_factory.mktemp("s3")
+    try:
+        server = S3Server(folder)
+    except MissingPart as error:
+        pytest.skip(str(error))
+    yield object_settings(folder, ObjectSettings())
+    server.stop()
+
+
+@pytest.fixture
+def s3_prefix(s3: ObjectSettings) -> ObjectSettings:
+    """The same server, with a prefix that no other test has."""
+    return s3.model_copy(update={"url": f"{s3.url}/{secrets.token_hex(8)}"})

@@ -122,11 +122,11 @@ class SinkSettings(_Group):
 
 OWN_S3 = "pinpipe:s3"
 """Instead of a URL: the server that 'pinpipe s3' runs in the working folder."""
-_STORE_FORMS = {
+STORE_FORMS = {
     "file": "file:///absolute/folder",
     "s3": "s3://bucket/prefix",
     "gs": "gs://bucket/prefix",
-    "az": "az://container/prefix",
+    "az": "az://account/container/prefix",
 }
 
 
@@ -134,8 +134,8 @@ class ObjectSettings(_Group):
     url: str = Field(
         "",
         description="Where the objects are: file:///folder, s3://bucket/prefix, gs://bucket/prefix or"
-        " az://container/prefix; pinpipe:s3 for the server of 'pinpipe s3'; empty for a folder in the working"
-        " folder.",
+        " az://account/container/prefix; pinpipe:s3 for the server of 'pinpipe s3'; empty for a folder in"
+        " the working folder.",
     )
     endpoint: str = Field(
         "",
@@ -165,11 +165,12 @@ class ObjectSettings(_Group):
         parts = urlsplit(url)
         if url in ("", OWN_S3):
             return url
-        if parts.scheme not in _STORE_FORMS:
-            raise ValueError(f"write one of {', '.join(_STORE_FORMS.values())}, {OWN_S3}")
+        if parts.scheme not in STORE_FORMS:
+            raise ValueError(f"write one of {', '.join(STORE_FORMS.values())}, {OWN_S3}")
         is_folder = parts.scheme == "file"
-        if bool(parts.netloc) == is_folder or (is_folder and parts.path in ("", "/")):
-            raise ValueError(f"write {_STORE_FORMS[parts.scheme]}")
+        needs_path = parts.scheme in ("file", "az")
+        if bool(parts.netloc) == is_folder or (needs_path and not parts.path.strip("/")):
+            raise ValueError(f"write {STORE_FORMS[parts.scheme]}")
         if parts.query or parts.fragment or "@" in parts.netloc:
             raise ValueError("a URL of objects takes no user, '?' or '#'; keys have settings of their own")
         return url

@@ -8,12 +8,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pinterest_pipeline.config import Settings, load_credentials
+from pinterest_pipeline.config import OWN_S3, Settings, load_credentials
 from pinterest_pipeline.errors import PipelineError
 from pinterest_pipeline.gateway.server import bind
+from pinterest_pipeline.objects.store import open_store
 from pinterest_pipeline.posts.database import PostDatabase
 
 _LEAST_FREE_BYTES = 2 * 2**30
+_PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,14 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything once; nothing is changed."""
-    return [_python(), _folder(settings.data), _disk(settings.data), _port(settings), _database(settings)]
+    findings = [
+        _python(),
+        _folder(settings.data),
+        _disk(settings.data),
+        _port(settings),
+        _database(settings),
+    ]
+    return findings + ([_objects(settings)] if settings.objects.url not in ("", OWN_S3) else [])
 
 
 def _python() -> Finding:
@@ -69,3 +78,14 @@ def _database(settings: Settings) -> Finding:
         return Finding("source database", True, f"{database.rows():,} posts")
     except PipelineError as error:
         return Finding("source database", False, error.problem, error.remedy)
+
+
+def _objects(settings: Settings) -> Finding:
+    """Whether the store can be listed."""
+    patience = {"retry_seconds": _PATIENCE_SECONDS, "timeout_seconds": _PATIENCE_SECONDS}
+    try:
+        store = open_store(settings.objects.model_copy(update=patience), settings.data / "objects")
+        next(store.list(settings.sink.topics_dir), None)
+    except PipelineError as error:
+        return Finding("objects", False, error.problem, error.remedy)
+    return Finding("objects", True, settings.objects.url)

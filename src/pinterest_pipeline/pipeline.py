@@ -150,7 +150,10 @@ class Workspace:
         self.root.mkdir(parents=True, exist_ok=True)
         settings = self.settings.log
         return SqliteEventLog(
-            self.root / name, partitioner, settings.max_record_bytes, settings.session_seconds
+            self.root / name,
+            partitioner,
+            settings.max_record_bytes,
+            session_seconds=settings.session_seconds,
         )
 
     def _table(self, branch: Branch, name: str) -> Table:

@@ -7,7 +7,7 @@ import pytest
 
 from pinterest_pipeline import errors
 from pinterest_pipeline.analyses.catalog import load
-from pinterest_pipeline.config import Credentials, explained, load_credentials
+from pinterest_pipeline.config import OWN_S3, STORE_FORMS, Credentials, explained, load_credentials
 from pinterest_pipeline.gateway.error_codes import KINDS
 
 REPOSITORY = Path(__file__).parents[2]
@@ -42,6 +42,13 @@ def test_every_error_of_the_gateway_is_described() -> None:
 
 def test_every_setting_says_what_it_is() -> None:
     assert all(meaning.endswith(".") for _, _, meaning in explained())
+
+
+def test_every_setting_and_form_of_the_object_store_is_described() -> None:
+    described = text("docs/reference/objects.md")
+    settings = [name for name, _, _ in explained() if name.startswith("PINPIPE_OBJECTS__")]
+    assert all(f"| `{name}` |" in described for name in settings)
+    assert all(f"| `{form}` |" in described for form in (*STORE_FORMS.values(), OWN_S3))
 
 
 def test_the_example_credentials_can_be_read_and_name_every_key() -> None:

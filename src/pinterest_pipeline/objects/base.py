@@ -13,6 +13,8 @@ from pinterest_pipeline.errors import BadInput
 MOST_KEY_BYTES = 900
 """S3 takes 1,024 bytes of UTF-8; a prefix in the store's URL needs some of them."""
 MOST_SEGMENT_BYTES = 255
+INCOMING = ".incoming"
+"""Where a folder keeps files that are being written; no object lies below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,10 @@ def _problem(key: str) -> str | None:
     segments = key.split("/")
     if any(segment in ("", ".", "..") for segment in segments):
         return "has an empty part, '.' or '..'"
-    if any(character < " " or character in "\x7f\\" for character in key):
+    if any(character < " " or character in "\x7f\\\ufffe\uffff" for character in key):
         return "holds a control character or a backslash"
+    if segments[0] == INCOMING:
+        return f"lies in {INCOMING}, which holds what is not yet written"
     if len(encoded) > MOST_KEY_BYTES or any(len(part.encode()) > MOST_SEGMENT_BYTES for part in segments):
         return f"is longer than {MOST_KEY_BYTES} bytes, or a part of it than {MOST_SEGMENT_BYTES}"
     return None

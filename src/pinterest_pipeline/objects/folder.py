@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import IO
 
 from pinterest_pipeline.errors import BadInput, DiskFull, Forbidden, NoSuchObject, Unavailable, is_disk_full
-from pinterest_pipeline.objects.base import StoredObject, checked
+from pinterest_pipeline.objects.base import INCOMING, StoredObject, checked
 
-_INCOMING = ".incoming"
-"""Files that are being written; no object lies below it."""
 _STALE_SECONDS = 600.0
 
 
@@ -23,8 +21,9 @@ class FolderStore:
         with _explained("the folder of objects", str(root)):
             root.mkdir(parents=True, exist_ok=True)
             self._root = root.resolve()
-            self._incoming = self._root / _INCOMING
+            self._incoming = self._root / INCOMING
             self._incoming.mkdir(exist_ok=True)
+        self._synced: set[Path] = set()
         self._sweep()
 
     def put_if_absent(self, key: str, content: bytes) -> bool:
@@ -112,9 +111,12 @@ class FolderStore:
                 yield StoredObject(path.relative_to(self._root).as_posix(), entry.stat().st_size)
 
     def _sync_folders(self, path: Path) -> None:
-        """Sync every folder that may be new with the object, and so the names in it."""
-        for part in path.relative_to(self._root).parents:
-            _sync(self._root / part)
+        """Sync the object's folder, and so its name; the folders above when they are new to us."""
+        _sync(path.parent)
+        if path.parent not in self._synced:
+            for part in path.parent.relative_to(self._root).parents:
+                _sync(self._root / part)
+            self._synced.add(path.parent)
 
     def _sweep(self) -> None:
         """Remove what writers that were killed left behind."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import AzureStore, GCSStore, S3Store
+from obstore.store import ObjectStore as Obstore
 
 from pinterest_pipeline.errors import DiskFull, NoSuchObject, Unavailable, is_disk_full
 from pinterest_pipeline.objects.base import StoredObject, checked
@@ -24,8 +24,6 @@ _CHUNK_BYTES = 2**20
 _PAGE_OBJECTS = 1000
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 
-CloudStore = S3Store | GCSStore | AzureStore
-
 
 class RemoteStore:
     """Keys below the prefix of `url`. obstore repeats what is safe to repeat; the put is repeated here.
@@ -34,7 +32,7 @@ class RemoteStore:
     not kept by every store that speaks S3; so there are no parts to be left behind either.
     """
 
-    def __init__(self, store: CloudStore, url: str, retry_seconds: float) -> None:
+    def __init__(self, store: Obstore, url: str, retry_seconds: float) -> None:
         self._store = store
         self._url = url.rstrip("/")
         self._retry_seconds = retry_seconds

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from obstore.store import AzureStore, GCSStore, S3Store
+from obstore.store import ObjectStore as Obstore
 from pydantic import SecretStr
 
 from pinterest_pipeline.config import ObjectSettings
@@ -14,7 +15,7 @@ from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.objects.folder import FolderStore
 from pinterest_pipeline.objects.remote import RemoteStore
 
-_RETRIES = 10
+_RETRIES = 1_000  # the time is what counts
 
 
 def open_store(settings: ObjectSettings, default: Path) -> ObjectStore:
@@ -31,14 +32,16 @@ def open_store(settings: ObjectSettings, default: Path) -> ObjectStore:
         },
         "retry_config": {
             "max_retries": _RETRIES,
+            "backoff": {"max_backoff": timedelta(seconds=5)},
             "retry_timeout": timedelta(seconds=settings.retry_seconds),
         },
     }
     prefix = parts.path.strip("/") or None
     if parts.scheme == "gs":
-        store: S3Store | GCSStore | AzureStore = GCSStore(parts.netloc, prefix=prefix, **options)
+        store: Obstore = GCSStore(parts.netloc, prefix=prefix, **options)
     elif parts.scheme == "az":
-        store = AzureStore(parts.netloc, prefix=prefix, **options)
+        container, _, below = (prefix or "").partition("/")
+        store = AzureStore(container, prefix=below or None, account_name=parts.netloc, **options)
     else:
         store = S3Store(parts.netloc, prefix=prefix, **options, **_s3_options(settings))
     return RemoteStore(store, settings.url, settings.retry_seconds)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from pinterest_pipeline.s3server.address import (
 
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 30.0  # it takes about 4
+_PROBE = ".ready"  # an object that is read and written to see whether that can be done
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -151,7 +153,7 @@ def _identities(address: Address) -> bytes:
 
 
 def _answers(address: Address) -> bool:
-    """Whether the bucket can be listed with the key: then every part is up."""
+    """Whether an object can be read and written; a listing answers seconds before the volumes do."""
     key: Any = {
         "access_key_id": address.access_key_id,
         "secret_access_key": address.secret_access_key,
@@ -167,7 +169,9 @@ def _answers(address: Address) -> bool:
         credential_provider=lambda: key,
     )
     try:
-        next(obstore.list(store, chunk_size=1), None)
+        with suppress(FileNotFoundError):  # a server's first start
+            obstore.get(store, _PROBE).bytes()
+        obstore.put(store, _PROBE, b"ready")
     except BaseError:
         return False
     return True

@@ -38,6 +38,13 @@ def test_the_environment_comes_before_the_file_and_the_file_before_the_default(
         ("PINPIPE_GATEWAY__PORT", "abc", "PINPIPE_GATEWAY__PORT: Input should be a valid integer"),
         ("PINPIPE_SINK__FLUSHSIZE", "1", "PINPIPE_SINK__FLUSHSIZE is no setting"),
         ("PINPIPE_PIPELINE_ID", "../x", "PINPIPE_PIPELINE_ID"),
+        ("PINPIPE_OBJECTS__URL", "http://x", "PINPIPE_OBJECTS__URL: .*s3://bucket/prefix"),
+        ("PINPIPE_OBJECTS__URL", "s3:///prefix", "PINPIPE_OBJECTS__URL: .*s3://bucket/prefix"),
+        ("PINPIPE_OBJECTS__URL", "az://account", "PINPIPE_OBJECTS__URL: .*az://account/container"),
+        ("PINPIPE_OBJECTS__URL", "file://folder", "PINPIPE_OBJECTS__URL: .*file:///absolute/folder"),
+        ("PINPIPE_OBJECTS__URL", "s3://key:secret@bucket", "PINPIPE_OBJECTS__URL: .*no user"),
+        ("PINPIPE_OBJECTS__ENDPOINT", "localhost:8333", "PINPIPE_OBJECTS__ENDPOINT"),
+        ("PINPIPE_OBJECTS__ACCESS_KEY_ID", "AKID", "PINPIPE_OBJECTS: .*go together"),
     ],
 )
 def test_a_wrong_setting_is_named(
@@ -57,6 +64,21 @@ def test_a_wrong_settings_file_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_child_gets_the_very_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings(data=Path("elsewhere"), pipeline_id="abc")
+    for variable, value in child_environment(settings).items():
+        monkeypatch.setenv(variable, value)
+    assert load_settings() == settings
+
+
+def test_a_secret_reaches_a_child_and_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "hunter2hunter2"
+    monkeypatch.setenv("PINPIPE_OBJECTS__SECRET_ACCESS_KEY", secret)
+    with pytest.raises(SettingError, match="go together") as raised:
+        load_settings()
+    assert secret not in str(raised.value)
+    monkeypatch.setenv("PINPIPE_OBJECTS__ACCESS_KEY_ID", "AKID")
+    settings = load_settings()
+    assert secret not in f"{settings!r} {settings}"
+    assert child_environment(settings)["PINPIPE_OBJECTS__SECRET_ACCESS_KEY"] == secret
     for variable, value in child_environment(settings).items():
         monkeypatch.setenv(variable, value)
     assert load_settings() == settings

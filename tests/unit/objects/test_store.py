@@ -1,78 +1,124 @@
-"""Objects are written once, under Confluent's names, and found again in order."""
+"""A store is opened by its URL, and a remote one takes no answer for more than it says."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from obstore.store import MemoryStore
 
-from pinterest_pipeline.errors import BadInput
-from pinterest_pipeline.objects.layout import ObjectName, parse
-from pinterest_pipeline.objects.store import ObjectStore
+from pinterest_pipeline.config import ObjectSettings
+from pinterest_pipeline.errors import (
+    DiskFull,
+    Forbidden,
+    NoSuchObject,
+    PipelineError,
+    SettingError,
+    Unavailable,
+)
+from pinterest_pipeline.objects.folder import FolderStore
+from pinterest_pipeline.objects.refusals import refusal
+from pinterest_pipeline.objects.remote import RemoteStore
+from pinterest_pipeline.objects.store import open_store
 
-NAME = ObjectName("124df56aef51.pin", 0, 42)
+KEYS = {"access_key_id": "AKID", "secret_access_key": "hunter2hunter2"}
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ObjectStore:
-    return ObjectStore(tmp_path, "topics")
+def test_no_url_is_the_folder_of_the_working_folder(tmp_path: Path) -> None:
+    store = open_store(ObjectSettings(), tmp_path / "objects")
+    assert store.where("a/b") == str(tmp_path / "objects/a/b")
 
 
-def test_the_name_is_topic_partition_and_first_offset_in_ten_digits() -> None:
-    key = NAME.key("topics")
-    assert key == "topics/124df56aef51.pin/partition=0/124df56aef51.pin+0+0000000042.json"
-    assert parse(key) == NAME
+def test_a_file_url_is_the_folder_it_names(tmp_path: Path) -> None:
+    store = open_store(ObjectSettings(url=f"file://{tmp_path}/a%20b"), tmp_path / "objects")
+    assert isinstance(store, FolderStore)
+    assert store.where("k") == str(tmp_path / "a b/k")
 
 
 @pytest.mark.parametrize(
-    "key",
+    "url", ["s3://bucket", "s3://bucket/some/prefix", "gs://bucket/prefix", "az://account/container/prefix"]
+)
+def test_a_cloud_url_is_opened_without_a_request(url: str, tmp_path: Path) -> None:
+    store = open_store(ObjectSettings(url=url, **KEYS), tmp_path)
+    assert isinstance(store, RemoteStore)
+    assert store.where("a") == f"{url}/a"
+    assert KEYS["secret_access_key"] not in f"{store!r} {vars(store)!r}"
+
+
+def test_without_keys_awss_own_chain_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(Forbidden, match=r"no AWS credentials were found.*AWS_PROFILE"):
+        open_store(ObjectSettings(url="s3://bucket"), tmp_path)
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws/credentials").write_text("[team]\naws_access_key_id = A\naws_secret_access_key = B\n")
+    monkeypatch.setenv("AWS_PROFILE", "team")
+    assert open_store(ObjectSettings(url="s3://bucket"), tmp_path).where("a") == "s3://bucket/a"
+    monkeypatch.setenv("AWS_PROFILE", "other")
+    with pytest.raises(Forbidden, match="other"):
+        open_store(ObjectSettings(url="s3://bucket"), tmp_path)
+
+
+def test_an_object_that_came_to_the_store_shortened_is_removed_and_written_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = RemoteStore(MemoryStore(), "memory:/", retry_seconds=30)
+    sizes = iter([2, 3])
+    monkeypatch.setattr(store, "_head", lambda _: next(sizes))
+    assert store.put_if_absent("a", b"abc")
+    assert store.get("a") == b"abc"
+
+
+def test_an_object_that_is_always_shortened_is_never_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = RemoteStore(MemoryStore(), "memory:/", retry_seconds=0.3)
+    monkeypatch.setattr(store, "_head", lambda _: 2)
+    with pytest.raises(Unavailable, match="2 of 3 bytes; it is removed"):
+        store.put_if_absent("a", b"abc")
+    assert list(store.list("")) == []
+
+
+def answer(status: int, code: str = "") -> Exception:
+    return RuntimeError(
+        f"Error performing PUT http://x/y in 1ms - Server returned non-2xx status code: {status} Some Words:"
+        f" <Error><Code>{code}</Code></Error>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
     [
-        "topics/t/partition=0/t+0+0000000042.json#1",
-        "topics/t/partition=0/t+1+0000000042.json",
-        "topics/t/partition=0/t+0+42.json",
-        "topics/t/_SUCCESS",
+        (answer(404, "NoSuchKey"), NoSuchObject, "there is no object s3://b/a"),
+        (FileNotFoundError("x"), NoSuchObject, "there is no object"),
+        (answer(404, "NoSuchBucket"), SettingError, "create it, or correct PINPIPE_OBJECTS__URL"),
+        (answer(301, "PermanentRedirect"), SettingError, "set PINPIPE_OBJECTS__REGION"),
+        (answer(400, "AuthorizationHeaderMalformed"), SettingError, "set PINPIPE_OBJECTS__REGION"),
+        (answer(400, "InvalidArgument"), SettingError, "InvalidArgument"),
+        (answer(401), Forbidden, r"\(401\).*allow s3:PutObject"),
+        (answer(403, "RequestTimeTooSkewed"), Forbidden, "clock is wrong"),
+        (answer(403, "ExpiredToken"), Forbidden, "log in again"),
+        (answer(429, "TooManyRequests"), Unavailable, "TooManyRequests"),
+        (answer(500), Unavailable, "500"),
+        (RuntimeError("connection reset"), Unavailable, "connection reset"),
+        (
+            RuntimeError("error sending http://169.254.169.254/latest"),
+            Forbidden,
+            "no credentials",
+        ),
     ],
 )
-def test_other_names_are_no_objects(key: str) -> None:
-    assert parse(key) is None
+def test_a_refusal_says_what_to_do(error: Exception, kind: type[PipelineError], said: str) -> None:
+    with pytest.raises(kind, match=said):
+        raise refusal(error, "s3://b/a", "PutObject")
 
 
-def test_what_is_put_is_there(store: ObjectStore) -> None:
-    assert store.put_if_absent(NAME, b'{"_offset":42}\n')
-    assert store.get(NAME) == b'{"_offset":42}\n'
-    assert store.path(NAME).read_bytes() == b'{"_offset":42}\n'
-    assert store.end(NAME) == 43
+def test_a_full_disk_while_fetching_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = RemoteStore(MemoryStore(), "memory:/", retry_seconds=0)
+    store.put_if_absent("a", b"abc")
 
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
 
-def test_an_object_never_changes(store: ObjectStore) -> None:
-    store.put_if_absent(NAME, b"first")
-    assert not store.put_if_absent(NAME, b"second")
-    assert store.get(NAME) == b"first"
-
-
-def test_names_are_in_order_of_partition_and_offset(store: ObjectStore) -> None:
-    written = [ObjectName("a.pin", 1, 0), ObjectName("a.pin", 0, 10_000_000_000), ObjectName("a.pin", 0, 9)]
-    for name in [*written, ObjectName("a.pins", 0, 0)]:
-        store.put_if_absent(name, b"x")
-    assert store.names("a.pin") == sorted(written)
-    assert store.names("nothing") == []
-
-
-@pytest.mark.parametrize("size", [10, 2**16 - 20, 2**16, 2**18])
-def test_the_end_of_a_large_object_is_found(store: ObjectStore, size: int) -> None:
-    first, last = b'{"_offset":42}\n', b'{"a":"%s","_offset":43}\n' % (b"x" * size)
-    store.put_if_absent(NAME, first * 5_000 + last)
-    assert store.end(NAME) == 44
-
-
-def test_a_listing_that_missed_an_object_leaves_no_gap(
-    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    zero, ten, twenty, thirty = (ObjectName("t", 0, start) for start in (0, 10, 20, 30))
-    listings = iter([[zero, twenty], [zero, ten, twenty, thirty]])
-    monkeypatch.setattr(store, "_listed", lambda _: next(listings))
-    assert store.names("t") == [zero, ten, twenty]
-
-
-def test_an_object_without_positions_is_named(store: ObjectStore) -> None:
-    store.put_if_absent(NAME, b'{"ind":1}\n')
-    with pytest.raises(BadInput, match=r"0000000042\.json ends without an _offset"):
-        store.end(NAME)
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(DiskFull, match="no room left for memory:/a"):
+        store.fetch(["a"], tmp_path)

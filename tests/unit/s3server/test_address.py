@@ -1,0 +1,53 @@
+"""The server's address is chosen once and kept to its owner."""
+
+import socket
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from pinterest_pipeline.config import ObjectSettings
+from pinterest_pipeline.errors import MissingPart
+from pinterest_pipeline.s3server.address import PARTS, chosen, object_settings, read, write
+from pinterest_pipeline.s3server.server import S3Server
+
+
+def test_ports_are_different_and_keys_are_new_for_each_folder(tmp_path: Path) -> None:
+    first, second = chosen(tmp_path), chosen(tmp_path)
+    assert len(set(first.ports)) == 2 * len(PARTS)
+    assert first.secret_access_key != second.secret_access_key
+    assert first.access_key_id != second.access_key_id
+
+
+def test_an_address_that_was_written_is_chosen_again_while_its_ports_are_free(tmp_path: Path) -> None:
+    address = chosen(tmp_path)
+    write(tmp_path, address)
+    assert stat.S_IMODE((tmp_path / "server.json").stat().st_mode) == 0o600
+    assert chosen(tmp_path) == read(tmp_path) == address
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", address.ports[3]))
+        other.listen()
+        moved = chosen(tmp_path)
+    assert address.ports[3] not in moved.ports
+    assert (moved.access_key_id, moved.secret_access_key) == (
+        address.access_key_id,
+        address.secret_access_key,
+    )
+
+
+def test_the_settings_reach_the_server_and_keep_the_rest(tmp_path: Path) -> None:
+    address = chosen(tmp_path)
+    write(tmp_path, address)
+    found = object_settings(tmp_path, ObjectSettings(url="pinpipe:s3", retry_seconds=3))
+    assert (found.url, found.endpoint, found.retry_seconds) == ("s3://pinpipe", address.endpoint, 3)
+    assert address.secret_access_key not in repr(found)
+
+
+def test_a_server_that_is_not_installed_names_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingPart, match=r"pinterest-data-pipeline\[s3-server\]"):
+        S3Server(tmp_path)
