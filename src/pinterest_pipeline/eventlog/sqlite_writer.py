@@ -217,21 +217,8 @@ def place(
     A request that is remembered adds nothing, and gets what it got; raises UnknownTopic and KeyReused.
     """
     topic = transaction.topic(topic_name)
-    if once is None:
-        return _placed(transaction, topic, records, choose)
-    outcomes = transaction.requests.outcomes(topic.id, once)
-    if outcomes is None:
-        outcomes = _placed(transaction, topic, records, choose)
-        transaction.requests.remember(topic.id, once, outcomes)
-    return outcomes
-
-
-def _placed(
-    transaction: Transaction,
-    topic: _Topic,
-    records: Sequence[Record],
-    choose: Callable[[int, int, Record], int | Refusal],
-) -> Outcomes:
+    if once and (known := transaction.requests.outcomes(topic.id, once)) is not None:
+        return known
     count, now = len(topic.partitions), now_ms()
     outcomes: Outcomes = []
     for record in records:
@@ -240,6 +227,8 @@ def _placed(
             outcomes.append(chosen)
         else:
             outcomes.append(transaction.add(topic, chosen, record, now))
+    if once:
+        transaction.requests.remember(topic.id, once, outcomes)
     return outcomes
 
 
