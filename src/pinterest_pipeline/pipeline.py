@@ -4,7 +4,6 @@ import fcntl
 import os
 import shutil
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import structlog
 
 from pinterest_pipeline.broker.node import Node, node_address
 from pinterest_pipeline.config import OWN_S3, Settings
@@ -21,7 +19,6 @@ from pinterest_pipeline.engines.base import Cleaned
 from pinterest_pipeline.engines.duckdb import DuckDBEngine
 from pinterest_pipeline.errors import (
     AlreadyRunning,
-    BadInput,
     Fatal,
     MissingPart,
     TopicExists,
@@ -42,14 +39,10 @@ from pinterest_pipeline.records.names import TABLES, Branch
 from pinterest_pipeline.records.names import Table as TableName
 from pinterest_pipeline.records.receipts import Account, read_accounts
 from pinterest_pipeline.s3server.address import object_settings
-from pinterest_pipeline.sink.connector import read_connector
-from pinterest_pipeline.sink.properties import parse_properties
-from pinterest_pipeline.sink.rules import PIPELINE_GROUP, Rules, pipeline_rules
-from pinterest_pipeline.sink.worker import Sink
+from pinterest_pipeline.sink.rules import PIPELINE_GROUP
 from pinterest_pipeline.tables.delta import Table
 
 _READ_RECORDS = 5_000
-_log = structlog.get_logger("pipeline")
 
 
 @dataclass(frozen=True)
@@ -190,47 +183,6 @@ def prepare(settings: Settings, branch: Branch, log: EventLog) -> None:
         if name not in existing:
             with suppress(TopicExists):
                 log.create(name, partitions)
-
-
-def sink_rules(settings: Settings, file: Path | None) -> Rules:
-    """What the sink is told: a connector's properties file, or else our own settings.
-
-    Unknown keys are logged. Raises SettingError, and BadInput when the file cannot be read.
-    """
-    if file is None:
-        return pipeline_rules(
-            settings.sink, tuple(names.topic(settings.pipeline_id, table) for table in TABLES)
-        )
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{file} cannot be read: {error}") from None
-    rules, warnings = read_connector(parse_properties(text), settings.sink)
-    for warning in warnings:
-        _log.warning(warning, file=str(file))
-    return rules
-
-
-def sink_store(workspace: Workspace, rules: Rules) -> ObjectStore:
-    """Where the objects go: PINPIPE_OBJECTS__URL, or else the bucket of the properties file."""
-    bucket, settings = rules.bucket, workspace.settings.objects
-    if bucket is None or settings.url:
-        return workspace.objects()
-    found = {"url": f"s3://{bucket.name}", "region": bucket.region, "endpoint": bucket.endpoint}
-    return open_store(settings.model_copy(update=found), workspace.root / "objects")
-
-
-def run_sink(workspace: Workspace, stop: threading.Event, file: Path | None = None) -> None:
-    """Land topics as objects until told to stop: the pipeline's, or those of a properties file."""
-    settings = workspace.settings
-    rules = sink_rules(settings, file)
-    log = workspace.topics_log()
-    try:
-        if file is None:
-            prepare(settings, "batch", log)
-        Sink(log, sink_store(workspace, rules), rules, settings.sink.poll_seconds).run(stop)
-    finally:
-        log.close()
 
 
 def load_batch(workspace: Workspace, engine: DuckDBEngine) -> dict[TableName, Loaded]:

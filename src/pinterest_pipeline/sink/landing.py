@@ -34,8 +34,8 @@ class Lander:
     ) -> None:
         self._store = store
         self._manifest = Manifest(store, shape.topics_dir)
-        self._shape = shape
-        self._read = read
+        self.shape = shape
+        self.read = read
         self._dead_letters = dead_letters
 
     @property
@@ -50,8 +50,8 @@ class Lander:
         """
         records: Sequence[StoredRecord] = found.records
         if len(records) != found.end - found.start:  # are they missing in the log itself?
-            records = self._read(part, found.start, found.end)
-        built = self._built(part, records, self._shape, found.wallclock_ms)
+            records = self.read(part, found.start, found.end)
+        built = self._built(part, records, self.shape, found.wallclock_ms)
         check()
         crash_at("before_plan")
         own = self._plan(part, found, len(records), built)
@@ -66,9 +66,9 @@ class Lander:
 
     def finish(self, entry: Entry, check: Callable[[], None] = lambda: None) -> None:
         """Do what is left of a plan that somebody made."""
-        if entry.objects and all(self._is_there(planned_object) for planned_object in entry.objects):
+        if entry.objects and all(is_there(self._store, planned_object) for planned_object in entry.objects):
             return  # dead letters go before objects
-        records = self._read(entry.part, entry.start, entry.end)
+        records = self.read(entry.part, entry.start, entry.end)
         built = self._built(entry.part, records, entry.shape, entry.wallclock_ms)
         if tuple(map(planned, built.objects)) != entry.objects:
             raise BadInput(
@@ -101,7 +101,7 @@ class Lander:
             skipped=dict(built.skipped),
             dead_lettered=len(built.dead_letters) if self._dead_letters else 0,
             missing=found.end - found.start - records,
-            shape=self._shape,
+            shape=self.shape,
             wallclock_ms=found.wallclock_ms,
         )
 
@@ -115,7 +115,7 @@ class Lander:
             self._upload(plan, made.content)
         crash_at("after_upload")
         for plan in entry.objects:
-            if not self._is_there(plan):
+            if not is_there(self._store, plan):
                 raise BadInput(f"{self._store.where(plan.key)} vanished when it was verified")
 
     def _upload(self, plan: PlannedObject, content: bytes) -> None:
@@ -127,15 +127,16 @@ class Lander:
             self._store.delete(plan.key)
             self._store.put_if_absent(plan.key, content)
 
-    def _is_there(self, plan: PlannedObject) -> bool:
-        """Whether an object is there as planned, read back whole; raises BadInput when it is another."""
-        try:
-            content = self._store.get(plan.key)
-        except NoSuchObject:
-            return False
-        if hashlib.sha256(content).hexdigest() == plan.sha256:
-            return True
-        raise BadInput(
-            f"{self._store.where(plan.key)} does not hold the records that the log has at its offsets",
-            "move it away; the sink then writes it again from the log",
-        )
+
+def is_there(store: ObjectStore, plan: PlannedObject) -> bool:
+    """Whether an object is there as planned, read back whole; raises BadInput when it is another."""
+    try:
+        content = store.get(plan.key)
+    except NoSuchObject:
+        return False
+    if hashlib.sha256(content).hexdigest() == plan.sha256:
+        return True
+    raise BadInput(
+        f"{store.where(plan.key)} does not hold the records that the log has at its offsets",
+        "move it away; the sink then writes it again from the log",
+    )

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from pinterest_pipeline.errors import BadInput
+from pinterest_pipeline.errors import BadInput, NoSuchObject
 from pinterest_pipeline.eventlog.base import Part
 from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.sink.building import BuiltObject
@@ -70,6 +70,13 @@ class Manifest:
             return entry
         return self._entry(key)
 
+    def at(self, part: Part, start: int) -> Entry | None:
+        """The entry that starts at an offset."""
+        try:
+            return self._entry(self._key(part, start))
+        except NoSuchObject:
+            return None
+
     def resume(self, part: Part, position: int) -> int:
         """The position from which the chain goes on: behind the entry that holds this one, if one does.
 
@@ -86,11 +93,6 @@ class Manifest:
         """Every entry of a partition, by its start."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             yield from pool.map(lambda start: self._entry(self._key(part, start)), sorted(self._starts(part)))
-
-    def parts(self) -> list[Part]:
-        """The topic-partitions that have entries."""
-        found = {tuple(stored.key.split("/")[-4:-2]) for stored in self._store.list(self._root)}
-        return sorted((topic, int(partition)) for topic, partition in found)
 
     def _starts(self, part: Part, chunk: int | None = None) -> list[int]:
         folder = f"{self._root}/{part[0]}/{part[1]}" + ("" if chunk is None else f"/{chunk:014d}")

@@ -76,7 +76,7 @@ class Sink:
         self._poll_seconds = poll_seconds
         self._monotonic = monotonic
         self._wallclock = wallclock
-        self._lander = Lander(store, rules.shape, partial(read_range, log), _dead_letters(log, rules))
+        self._lander = Lander(store, rules.shape, partial(read_range, log), dead_letters(log, rules))
         self._pool = ThreadPoolExecutor(_LANDINGS, "landing")
         self._held: dict[Part, _Held] = {}
         self._subscription: Subscription | None = None
@@ -286,7 +286,8 @@ class Sink:
             self._begin(subscription, part)
 
 
-def _dead_letters(log: EventLog, rules: Rules) -> DeadLetters | None:
+def dead_letters(log: EventLog, rules: Rules) -> DeadLetters | None:
+    """Where the rules say that what cannot be landed goes."""
     found = rules.dead_letters
     if found is None:
         return None

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pinterest_pipeline.eventlog.base import EventLog
@@ -46,7 +47,7 @@ def make_sink(log: EventLog, store: ObjectStore, clock: Clock) -> Iterator[MakeS
     made: list[Sink] = []
 
     def make(shape: Shape | None = None, own_store: ObjectStore | None = None, **bounds: float) -> Sink:
-        rotation = Rotation(**{"flush_size": 10_000, "flush_bytes": 2**26, "flush_seconds": 10.0} | bounds)
+        rotation = msgspec.structs.replace(Rotation(10_000, 2**26, 10.0), **bounds)
         rules = Rules(GROUP, "test-sink", (TOPIC,), "", shape or Shape(), rotation)
         made.append(Sink(log, own_store or store, rules, 0.0, clock, clock.milliseconds))
         return made[-1]

@@ -1,6 +1,5 @@
 """Records, what became of them, and waiting for it."""
 
-import gzip
 import json
 import time
 from collections.abc import Callable, Sequence
