@@ -14,15 +14,14 @@ import pytest
 
 from pinterest_pipeline.config import Settings, SinkSettings, StreamSettings
 from pinterest_pipeline.eventlog.base import Record
-from pinterest_pipeline.outcome import disagreements, outcome
 from pinterest_pipeline.landing import run_sink
+from pinterest_pipeline.outcome import disagreements, outcome
 from pinterest_pipeline.pipeline import (
     StreamLoader,
     Workspace,
     lags,
     load_batch,
     prepare,
-    run_sink,
 )
 from pinterest_pipeline.posts.generator import generate
 from pinterest_pipeline.records import names
@@ -58,7 +57,7 @@ def append(workspace: Workspace, posts: Sequence[JsonPost]) -> None:
 def land(workspace: Workspace) -> None:
     """The sink until everything is an object; what was left open is closed when it stops."""
     stop = threading.Event()
-    thread = threading.Thread(target=args=(workspace, stop))
+    thread = threading.Thread(target=run_sink, args=(workspace, stop))
     thread.start()
     topics = [names.topic(workspace.settings.pipeline_id, table) for table in TABLES]
     log = workspace.topics_log()

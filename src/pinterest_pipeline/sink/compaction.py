@@ -118,7 +118,7 @@ def _replace(store: ObjectStore, plan: Entry, group: Sequence[Entry], done: Comp
         for wanted, built in zip(plan.objects, _merged(store, group, topics_dir), strict=True):
             if planned(built) != wanted:
                 raise BadInput(
-                    f"the objects of the offsets {plan.start} to {plan.end - 1} are not those that were merged",
+                    f"the objects of offsets {plan.start} to {plan.end - 1} are not those that were merged",
                     "see 'pinpipe verify'",
                 )
             store.put_if_absent(wanted.key, built.content)

@@ -43,7 +43,7 @@ def test_asked_again_it_goes_on_where_it_was(log: EventLog, store: ObjectStore) 
     append(log, *numbers(10))
     backfill(log, store, RULES, "again", Span(0, 6))
     was = objects(store, "again")
-    store.delete(list(was)[0])  # as if it had died before this upload
+    store.delete(next(iter(was)))  # as if it had died before this upload
     other = msgspec.structs.replace(RULES, rotation=Rotation(3, 2**20, 10.0))
     backfill(log, store, other, "again", Span(0, 10))
     assert offsets(store) == [[0, 1, 2, 3], [4, 5], [6, 7, 8], [9]]
