@@ -12,14 +12,9 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from pinterest_pipeline.config import OWN_S3, Settings, explained, load_settings
-from pinterest_pipeline.errors import (
-    BadInput,
-    Disagreement,
-    DiskFull,
-    PipelineError,
-    is_disk_full,
-)
+from pinterest_pipeline import key_commands
+from pinterest_pipeline.config import explained, load_settings
+from pinterest_pipeline.errors import BadInput, Disagreement, DiskFull, PipelineError, is_disk_full
 from pinterest_pipeline.records.names import BRANCHES, Branch
 from pinterest_pipeline.terminal import configure_log, err, out, show_error
 
@@ -37,6 +32,8 @@ WHOLE = "The whole pipeline"
 ROOMS = "One room each, in the order of the flow"
 LOOK = "Look and prove"
 
+app.add_typer(key_commands.app, name="keys", rich_help_panel=ROOMS)
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 PostsFile = Annotated[
     Path | None,
@@ -45,10 +42,10 @@ PostsFile = Annotated[
 OnKafka = Annotated[
     bool, typer.Option("--kafka", help="Keep the topics in a Kafka node that is started for it.")
 ]
-ExitWithParent = Annotated[bool, typer.Option("--exit-with-parent", hidden=True)]
-OwnS3 = Annotated[
-    bool, typer.Option("--s3", help="Keep the objects in an S3 server of one's own (SeaweedFS).")
+OnS3 = Annotated[
+    bool, typer.Option("--s3", help="Keep the objects in an S3 server (SeaweedFS) that is started for it.")
 ]
+ExitWithParent = Annotated[bool, typer.Option("--exit-with-parent", hidden=True)]
 BranchOption = Annotated[str, typer.Option("--branch", help="batch or stream.", metavar="BRANCH")]
 
 
@@ -92,12 +89,6 @@ def _print_json(value: Any) -> None:
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
 
 
-def _whole_settings(*, s3: bool) -> Settings:
-    settings = load_settings()
-    own = settings.objects.model_copy(update={"url": OWN_S3})
-    return settings.model_copy(update={"objects": own}) if s3 else settings
-
-
 @app.command(rich_help_panel=WHOLE)
 def demo(
     posts: PostsFile = None,
@@ -105,8 +96,8 @@ def demo(
         int | None,
         typer.Option(min=1, help="Posts to send down each branch; 1,000 generated ones, or all of a file."),
     ] = None,
-    s3: OwnS3 = False,
     on_kafka: OnKafka = False,
+    on_s3: OnS3 = False,
     as_json: AsJson = False,
 ) -> None:
     """Run everything once: fill, send, land, clean, answer, prove, stop.
@@ -114,11 +105,13 @@ def demo(
     Example: pinpipe demo --posts posts.jsonl.gz --count 88
     """
     from pinterest_pipeline import demo as demonstration
+    from pinterest_pipeline.local import chosen_settings
     from pinterest_pipeline.outcome import disagreements
     from pinterest_pipeline.terminal import steps
 
     with steps() as progress:
-        result = demonstration.run(_whole_settings(s3=s3), posts, count, progress, on_kafka=on_kafka)
+        chosen = chosen_settings(load_settings(), on_kafka=on_kafka, on_s3=on_s3)
+        result = demonstration.run(chosen, posts, count, progress)
     problems = result.outcome.problems + disagreements(result.outcome)
     if as_json:
         _print_json({"answers": result.outcome.answers, "account": result.outcome.account()})
@@ -132,18 +125,19 @@ def demo(
 
 
 @app.command(rich_help_panel=WHOLE)
-def up(s3: OwnS3 = False, on_kafka: OnKafka = False) -> None:
+def up(on_kafka: OnKafka = False, on_s3: OnS3 = False) -> None:
     """Start every room on this machine and keep it running until Ctrl-C.
 
     Example: pinpipe up, then in another terminal: pinpipe fill, pinpipe send batch --count 100
     """
-    from pinterest_pipeline.local import Supervisor, planned, stop_event
+    from pinterest_pipeline.local import Supervisor, chosen_settings, fetch_servers, stop_event
     from pinterest_pipeline.pipeline import Workspace
 
-    settings, rooms = planned(_whole_settings(s3=s3), on_kafka=on_kafka, say=err.print)
+    settings = chosen_settings(load_settings(), on_kafka=on_kafka, on_s3=on_s3)
+    fetch_servers(settings, err.print)
     stop = stop_event()
     with Workspace(settings).only_one("up"):
-        supervisor = Supervisor(settings, rooms)
+        supervisor = Supervisor(settings)
         try:
             url = supervisor.start()
             out.print(
@@ -197,7 +191,7 @@ def doctor() -> None:
 def settings() -> None:
     """List every setting, its default and what it is for."""
     for variable, default, meaning in explained():
-        out.print(f"[bold]{variable}[/] [dim](default {default})[/]\n    {meaning}", soft_wrap=True)
+        out.print(f"[bold]{variable}[/] [dim](default {default or 'none'})[/]\n    {meaning}", soft_wrap=True)
 
 
 @app.command(rich_help_panel=ROOMS)
@@ -247,34 +241,19 @@ def send(
 
 @app.command(rich_help_panel=ROOMS)
 def gateway(
-    fd: Annotated[int | None, typer.Option(hidden=True)] = None, exit_with_parent: ExitWithParent = False
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Processes; PINPIPE_GATEWAY__WORKERS if not given.")
+    ] = None,
+    fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    exit_with_parent: ExitWithParent = False,
 ) -> None:
-    """Take posts over HTTP and append them to the event log; answer when they are durable."""
-    import os
-    import signal
-    import socket
+    """Take posts over HTTP and append them to the event log; answer when they are durable.
 
-    from pinterest_pipeline.gateway.app import create_app
-    from pinterest_pipeline.gateway.server import bind, serve
-    from pinterest_pipeline.local import watch_parent
-    from pinterest_pipeline.pipeline import Workspace, prepare
+    Example: pinpipe gateway --workers 4
+    """
+    from pinterest_pipeline.serving import run_gateway
 
-    settings = load_settings()
-    listener = (
-        socket.socket(fileno=fd) if fd is not None else bind(settings.gateway.host, settings.gateway.port)
-    )
-    workspace = Workspace(settings)
-    topics, streams = workspace.topics_log(), workspace.streams_log()
-    prepare(settings, "batch", topics)
-    prepare(settings, "stream", streams)
-    if exit_with_parent:
-        watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    err.print(f"listening on {settings.gateway.host}:{listener.getsockname()[1]}")
-    try:
-        serve(create_app(settings.gateway, topics, streams, settings.log.shards), listener)
-    finally:
-        topics.close()
-        streams.close()
+    run_gateway(load_settings(), workers, fd, exit_with_parent=exit_with_parent)
 
 
 @app.command(rich_help_panel=ROOMS)

@@ -7,6 +7,7 @@ addresses of the HTTP API come from `db_creds.yaml`, as in the original project.
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -49,8 +50,60 @@ class GatewaySettings(_Group):
     port: int = Field(
         8082, ge=0, le=65535, description="Port the gateway listens on; 0 lets the system choose."
     )
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes that answer; the limits on connections and bytes are for each."
+    )
     max_body_bytes: int = Field(10 * 2**20, ge=1024, description="Largest request body taken, in bytes.")
     max_records: int = Field(10_000, ge=1, description="Most records taken in one request.")
+    access: Literal["auto", "open", "keys"] = Field(
+        "auto",
+        description="Who may call: open (anyone), keys (who has a key), auto (open on loopback, else keys).",
+    )
+    tls_certificate: Path | None = Field(
+        None, description="PEM file with the certificate and its chain; with it the gateway speaks only TLS."
+    )
+    tls_key: Path | None = Field(None, description="PEM file with the certificate's private key.")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file with the CA whose certificate every client must show."
+    )
+    cors_origins: str = Field(
+        "",
+        pattern=r"^(\*|(https?://[^\s/*]+\s*)*)$",
+        description="Origins whose pages may call from a browser, with blanks between; * for any.",
+    )
+    max_bytes_in_flight: int = Field(
+        256 * 2**20, ge=1024, description="Most bytes of bodies held at once; what is over it gets a 503."
+    )
+    max_connections: int = Field(10_000, ge=1, description="Most connections at once; one more gets a 503.")
+    max_header_bytes: int = Field(
+        32 * 2**10, ge=1024, description="Largest head of a request, in bytes; larger gets a 431."
+    )
+    max_url_bytes: int = Field(
+        8 * 2**10, ge=256, description="Longest address in a request, in bytes; longer gets a 414."
+    )
+    header_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="Time for the head of a request to come in, from the connection or first byte.",
+    )
+    body_seconds: float = Field(60.0, gt=0, description="Time for the body of a request to come in.")
+    answer_seconds: float = Field(60.0, gt=0, description="Time for a client to take an answer.")
+    keep_alive_seconds: float = Field(
+        75.0, gt=0, description="Time an idle connection is kept; longer than clients keep theirs."
+    )
+    access_log: str = Field(
+        "off",
+        min_length=1,
+        description="Where a JSON line for each request goes: off, a file, or - for standard error.",
+    )
+
+    @model_validator(mode="after")
+    def _one_body_fits(self) -> "GatewaySettings":
+        if self.max_bytes_in_flight < self.max_body_bytes:
+            raise ValueError(
+                "max_bytes_in_flight is smaller than max_body_bytes, so that no large body would be taken"
+            )
+        return self
 
 
 class LogSettings(_Group):
@@ -288,7 +341,8 @@ def explained(group: type[BaseModel] = Settings, prefix: str = PREFIX) -> list[t
         if isinstance(field.default, BaseModel):
             rows += explained(type(field.default), variable + "__")
         else:
-            rows.append((variable, str(field.default), field.description or ""))
+            default = "" if field.default is None else str(field.default)
+            rows.append((variable, default, field.description or ""))
     return rows
 
 
@@ -311,10 +365,8 @@ def _problems(error: ValidationError) -> str:
 def _found(problem: "ErrorDetails") -> str:
     """What was found, unless that is or holds a secret."""
     is_group = isinstance(problem["input"], dict)
-    is_secret = any(
-        "secret" in str(part).lower() or "password" in str(part).lower() or part == "properties"
-        for part in problem["loc"]
-    )
+    place = "__".join(str(part) for part in problem["loc"]).lower()
+    is_secret = any(word in place for word in ("secret", "password", "properties"))
     return "" if is_group or is_secret else f", got {problem['input']!r}"
 
 
@@ -343,6 +395,17 @@ class Credentials(_Group):
         pattern=r"^https?://",
         description="Address of the Kinesis half of the API, with its stage.",
     )
+    API_KEY: SecretStr | None = Field(None, description="API key that is shown to both; never printed.")
+    API_CA: Path | None = Field(
+        None, description="PEM file with the CA of the API's certificate, if it is one of your own."
+    )
+
+    @field_validator("API_KEY")
+    @classmethod
+    def _is_one_word(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,1024}", key.get_secret_value()):
+            raise ValueError("a key is one word of ASCII characters")
+        return key
 
     REQUIRED: ClassVar[tuple[str, ...]] = ("HOST", "USER", "PASSWORD", "DATABASE")
 

@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from pinterest_pipeline.config import Settings
 from pinterest_pipeline.errors import Retryable, Unavailable
-from pinterest_pipeline.local import Supervisor, planned
+from pinterest_pipeline.local import Supervisor, fetch_servers
 from pinterest_pipeline.outcome import Outcome, outcome
 from pinterest_pipeline.pipeline import Workspace, lags
 from pinterest_pipeline.posts.database import PostDatabase
@@ -27,6 +27,15 @@ from pinterest_pipeline.reports.page import chart_library
 DEFAULT_COUNT = 1_000
 _BATCH = 20  # records of a request
 _LANDING_SECONDS = 120.0
+_PRIVATE = {
+    "host": "127.0.0.1",
+    "port": 0,
+    "access": "open",
+    "tls_certificate": None,
+    "tls_key": None,
+    "tls_client_ca": None,
+}
+"""The gateway of a demo: nobody but the demo calls it."""
 
 Progress = Callable[[str, int, int | None], None]
 """Told of each step: its name, how much is done, how much there is (None where nobody knows)."""
@@ -57,14 +66,12 @@ def run(
     posts_file: Path | None,
     count: int | None,
     progress: Progress,
-    *,
-    on_kafka: bool = False,
 ) -> Demo:
     """Send `count` posts down each branch and answer; the posts of a file go in the file's order."""
-    settings, rooms = planned(settings, on_kafka=on_kafka, say=lambda text: progress(text, 0, None))
     settings = _own_folder(settings)
+    fetch_servers(settings, lambda text: progress(text, 0, None))
     database = PostDatabase(make_url(f"sqlite:///{settings.data / 'posts.sqlite'}"))
-    supervisor = Supervisor(settings, rooms)
+    supervisor = Supervisor(settings)
     stop = threading.Event()
     try:
         url = supervisor.start()
@@ -87,14 +94,14 @@ def run(
 
 
 def _own_folder(settings: Settings) -> Settings:
-    """The same settings with an empty folder, any free port, and objects that do not wait for more."""
+    """The same settings with an empty folder, any free port for this machine alone, and hasty objects."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
     folder = settings.data / f"demo-{stamp}"
     folder.mkdir(parents=True)
     return settings.model_copy(
         update={
             "data": folder.resolve(),
-            "gateway": settings.gateway.model_copy(update={"port": 0}),
+            "gateway": settings.gateway.model_copy(update=_PRIVATE),
             "kafka": settings.kafka.model_copy(update={"port": 0}),
             "sink": settings.sink.model_copy(update={"flush_seconds": 0.5}),
         }

@@ -14,20 +14,19 @@ from typing import IO, NamedTuple
 
 import msgspec
 import structlog
+from pydantic import BaseModel
 
 from pinterest_pipeline.broker.distribution import Say, jars
 from pinterest_pipeline.broker.node import node_is_ready
 from pinterest_pipeline.config import OWN_S3, Settings, child_environment
-from pinterest_pipeline.errors import BadInput, Fatal, PortInUse, SettingError, Unavailable
+from pinterest_pipeline.errors import BadInput, PortInUse, SettingError, Unavailable
 from pinterest_pipeline.gateway.server import bind
 from pinterest_pipeline.pipeline import Workspace
 from pinterest_pipeline.s3server.server import is_ready
 
 ROOMS = ("gateway", "sink", "stream", "load")
-NODE = "kafka"
-"""Our own Kafka node: it starts before the rooms, which need it, and stops after them."""
 STATE_FILE = "up.json"
-_HOPELESS = {error.exit_code for error in (SettingError, BadInput)}
+_HOPELESS = {error.exit_code: error for error in (SettingError, BadInput)}
 _STOP_SECONDS = 30.0
 _SERVERS_SECONDS = 120.0
 _LONGEST_PAUSE = 10.0
@@ -51,10 +50,14 @@ class Server(NamedTuple):
 
 
 def own_servers(settings: Settings) -> list[Server]:
-    """The servers that the settings ask for."""
-    if settings.objects.url != OWN_S3:
-        return []
-    return [Server("s3", lambda: is_ready(Workspace(settings).s3))]
+    """The servers that the settings ask for and that do not run yet."""
+    workspace = Workspace(settings)
+    asked = []
+    if settings.log.home == "kafka" and not settings.kafka.bootstrap_servers:
+        asked.append(Server("kafka", lambda: node_is_ready(workspace.kafka)))
+    if settings.objects.url == OWN_S3:
+        asked.append(Server("s3", lambda: is_ready(workspace.s3)))
+    return [server for server in asked if not server.is_ready()]
 
 
 @dataclass
@@ -82,7 +85,8 @@ class Supervisor:
         self._wait_for_orphans()
         self._socket = bind(self._settings.gateway.host, self._settings.gateway.port)
         host, port = self._socket.getsockname()[:2]
-        self._url = f"http://{host}:{port}"
+        scheme = "http" if self._settings.gateway.tls_certificate is None else "https"
+        self._url = f"{scheme}://{host}:{port}"
         self._start_servers()
         options = {"gateway": ["--fd", str(self._socket.fileno())], "load": ["--every", "1"]}
         self._rooms = [_Room(name, [name, *options.get(name, [])]) for name in self._names]
@@ -111,21 +115,15 @@ class Supervisor:
         for room in self._servers + self._rooms:
             if room.process is not None and room.process.poll() is not None:
                 self._note_death(room)
-            if room.process is None and time.monotonic() >= room.start_at and self._may_start(room):
+            if room.process is None and time.monotonic() >= room.start_at:
                 self._start(room)
                 changed = True
         if changed:
             self._write_state()
 
-    def _may_start(self, room: _Room) -> bool:
-        if NODE not in self._names or room.name == NODE:
-            return True
-        return node_is_ready(Workspace(self._settings).kafka)
-
     def stop(self) -> None:
         """Stop the rooms, then the servers, and take away the state file."""
         self.stop_rooms()
-        _stop([room for room in self._rooms if room.name == NODE])
         _stop(self._servers)
         if self._socket is not None:
             self._socket.close()
@@ -133,7 +131,7 @@ class Supervisor:
 
     def stop_rooms(self) -> None:
         """Ask every room to finish and wait for it; servers go on."""
-        _stop([room for room in self._rooms if room.name != NODE])
+        _stop(self._rooms)
 
     def _wait_for_orphans(self) -> None:
         """Rooms of a supervisor that was killed stop by themselves; until then they hold port and locks."""
@@ -165,8 +163,9 @@ class Supervisor:
         if room.process.stdin:
             room.process.stdin.close()
         room.process = None
-        if code in _HOPELESS or (room.name == NODE and code == PortInUse.exit_code):
-            raise Fatal(f"{room.name} cannot run: {self._last_words(room.name)}")
+        hopeless = _HOPELESS.get(code, PortInUse if room in self._servers else None)
+        if hopeless is not None and code == hopeless.exit_code:
+            raise hopeless(f"{room.name} cannot run: {self._last_words(room.name)}")
         lived = time.monotonic() - room.started
         room.failures = 0 if lived > _LONGEST_PAUSE else room.failures + 1
         pause = 0.0 if room.failures <= 1 else min(0.2 * 2**room.failures, _LONGEST_PAUSE)
@@ -209,14 +208,21 @@ def _stop(parts: Sequence[_Room]) -> None:
             process.stdin.close()
 
 
-def planned(settings: Settings, *, on_kafka: bool, say: Say) -> tuple[Settings, tuple[str, ...]]:
-    """Settings and rooms of a pipeline; on Kafka its topics are kept by a node of its own."""
-    if not on_kafka:
-        return settings, ROOMS
-    jars(settings.cache, say)  # here, where somebody sees that it takes a while
-    log = settings.log.model_copy(update={"home": "kafka"})
-    kafka = settings.kafka.model_copy(update={"bootstrap_servers": ""})
-    return settings.model_copy(update={"log": log, "kafka": kafka}), (NODE, *ROOMS)
+def chosen_settings(settings: Settings, *, on_kafka: bool, on_s3: bool) -> Settings:
+    """The same settings with servers of our own in place of the embedded log or the folder of objects."""
+    update: dict[str, BaseModel] = {}
+    if on_kafka:
+        update["log"] = settings.log.model_copy(update={"home": "kafka"})
+        update["kafka"] = settings.kafka.model_copy(update={"bootstrap_servers": ""})
+    if on_s3:
+        update["objects"] = settings.objects.model_copy(update={"url": OWN_S3})
+    return settings.model_copy(update=update)
+
+
+def fetch_servers(settings: Settings, say: Say) -> None:
+    """Fetch now what the servers of our own need, where somebody sees that it takes a while."""
+    if any(server.name == "kafka" for server in own_servers(settings)):
+        jars(settings.cache, say)
 
 
 def read_state(data: Path) -> State | None:

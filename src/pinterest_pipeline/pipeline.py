@@ -137,7 +137,8 @@ class Workspace:
                 "start one: pinpipe kafka; or name brokers by PINPIPE_KAFKA__BOOTSTRAP_SERVERS",
             )
         address = address or f"127.0.0.1:{settings.port}"
-        return KafkaEventLog(address, settings, kafka_partition, self.settings.log.max_record_bytes)
+        intents = self.root / "gateway" / "idempotency.sqlite"
+        return KafkaEventLog(address, settings, kafka_partition, self.settings.log.max_record_bytes, intents)
 
     def _log(self, name: str, partitioner: Callable[[bytes, int], int]) -> EventLog:
         self.root.mkdir(parents=True, exist_ok=True)

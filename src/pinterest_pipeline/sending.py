@@ -43,6 +43,8 @@ def send(
             rate=rate,
             workers=workers,
             batch=batch,
+            api_key=credentials.API_KEY,
+            ca=credentials.API_CA,
         ),
         branch,
     )

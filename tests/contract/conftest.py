@@ -27,7 +27,9 @@ def _kafka(request: pytest.FixtureRequest, folder: Path) -> Opener:
     node: Node = request.getfixturevalue("kafka_broker")
 
     def opener() -> KafkaEventLog:
-        return KafkaEventLog(node.address, KafkaSettings(), kafka_partition, MAX_RECORD_BYTES)
+        return KafkaEventLog(
+            node.address, KafkaSettings(), kafka_partition, MAX_RECORD_BYTES, folder / "intents.sqlite"
+        )
 
     _empty(node.address, opener())
     return opener

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pinterest_pipeline.config import ObjectSettings
+from pinterest_pipeline.config import ObjectSettings, variables
 from pinterest_pipeline.errors import Forbidden, SettingError, Unavailable
 from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.objects.store import open_store
+from tests.command import pinpipe
 from tests.faults import Fault, FaultProxy
 
 pytestmark = pytest.mark.services
@@ -145,6 +146,15 @@ def test_a_bucket_that_is_not_there_is_a_wrong_setting(s3: ObjectSettings, tmp_p
         list(store.list(""))
     with pytest.raises(SettingError, match="no bucket"):
         store.get("a")
+
+
+def test_the_doctor_names_what_is_wrong_with_a_store(s3: ObjectSettings, tmp_path: Path) -> None:
+    settings = dict(variables(s3, "PINPIPE_OBJECTS__"))
+    assert "✓ objects: s3://pinpipe" in pinpipe(tmp_path, "doctor", settings=settings).stdout
+    settings["PINPIPE_OBJECTS__URL"] = "s3://no-such-bucket"
+    found = pinpipe(tmp_path, "doctor", settings=settings)
+    assert "✗ objects: there is no bucket for s3://no-such-bucket" in found.stdout
+    assert found.returncode == 1
 
 
 def test_a_server_that_is_gone_is_said_to_be(s3: ObjectSettings, tmp_path: Path) -> None:

@@ -30,6 +30,12 @@ class Pipeline:
         self.environment = environment()
         self.environment |= {"PINPIPE_GATEWAY__PORT": "0", "PINPIPE_SINK__FLUSH_SECONDS": "0.3"}
         self.up: subprocess.Popen[bytes] | None = None
+        self.parts = 4
+
+    def use_s3(self) -> None:
+        """Keep the objects in an S3 server of one's own, one more process."""
+        self.environment["PINPIPE_OBJECTS__URL"] = "pinpipe:s3"
+        self.parts = 5
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "pinterest_pipeline", *arguments]
@@ -46,7 +52,7 @@ class Pipeline:
         assert self.up.poll() is None, (self.folder / "up.log").read_text()
         path = self.folder / "pinpipe-data" / "up.json"
         state: dict[str, Any] | None = json.loads(path.read_bytes()) if path.exists() else None
-        return state if state and state["pid"] == self.up.pid and len(state["rooms"]) == 4 else None
+        return state if state and state["pid"] == self.up.pid and len(state["rooms"]) == self.parts else None
 
     def until(self, ask: Callable[[], Any], what: str, seconds: float = 90) -> Any:
         """Ask until the answer is true; fail when it takes too long."""
@@ -116,9 +122,11 @@ def kill(pipeline: Pipeline, victim: str) -> bool:
     return state is not None
 
 
-@pytest.mark.parametrize("victim", ["gateway", "sink", "stream", "load", "up"])
+@pytest.mark.parametrize("victim", ["gateway", "sink", "stream", "load", "up", "s3"])
 def test_a_killed_process_costs_nothing(pipeline: Pipeline, victim: str) -> None:
     chance = random.Random(f"{SEED} {victim}")
+    if victim == "s3":
+        pipeline.use_s3()
     state = pipeline.start()
     expected = fill(pipeline, state["gateway"])
     emulators = [send(pipeline, branch) for branch in ("batch", "stream")]

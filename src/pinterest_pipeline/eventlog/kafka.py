@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Final
 
 from pinterest_pipeline.config import KafkaSettings
@@ -21,8 +22,10 @@ from pinterest_pipeline.eventlog.base import (
 )
 from pinterest_pipeline.eventlog.kafka_admin import Admin
 from pinterest_pipeline.eventlog.kafka_clients import Clients
+from pinterest_pipeline.eventlog.kafka_once import KeyedRequests
 from pinterest_pipeline.eventlog.kafka_producer import Appender
 from pinterest_pipeline.eventlog.kafka_reader import Reader
+from pinterest_pipeline.eventlog.kafka_request import Request
 from pinterest_pipeline.eventlog.kafka_subscription import KafkaSubscription
 
 _MOST_ANSWER_SECONDS: Final = 10.0
@@ -35,8 +38,9 @@ class KafkaEventLog:
     """An EventLog in the cluster of `bootstrap_servers`.
 
     `partitioner(key, partitions)` chooses the partition of a record that has a key; `max_record_bytes` bounds
-    key and value together. Kafka keeps the times that records come with, so that those of a partition may
-    decrease; and of a topic it knows no time of creation.
+    key and value together; `intents` is a file that remembers requests with a key, shared by all processes
+    that append (see kafka_once.py). Kafka keeps the times that records come with, so that those of a
+    partition may decrease; and of a topic it knows no time of creation.
     Raises SettingError for settings that the client refuses. It connects when it is first used.
     """
 
@@ -46,6 +50,7 @@ class KafkaEventLog:
         settings: KafkaSettings,
         partitioner: Callable[[bytes, int], int],
         max_record_bytes: int,
+        intents: Path,
     ) -> None:
         seconds = min(settings.delivery_seconds, _MOST_ANSWER_SECONDS)
         self._replication = settings.replication or -1
@@ -54,6 +59,7 @@ class KafkaEventLog:
         self._brokers = Admin(self._clients, seconds)
         self._reader = Reader(self._clients, self._brokers, seconds)
         self._appender = Appender(self._clients, self._brokers, partitioner, max_record_bytes)
+        self._keyed = KeyedRequests(intents, self._appender, self._brokers, self._reader)
         self._lock = threading.Lock()
         self._subscriptions: list[KafkaSubscription] = []
         self._closed = False
@@ -61,7 +67,9 @@ class KafkaEventLog:
     def append(
         self, topic: str, records: Sequence[Record], once: Once | None = None
     ) -> Future[list[Receipt | Refusal]]:
-        return self._appender.append(topic, records)
+        request = Request(topic, records, once)
+        self._appender.submit(request)
+        return request.future
 
     def read(
         self, topic: str, partition: int, offset: int, max_records: int, max_bytes: int = READ_BYTES
@@ -133,6 +141,7 @@ class KafkaEventLog:
             return
         self._appender.close()
         self._closed = True
+        self._keyed.close()
         self._reader.close()
         with self._lock:
             subscriptions = list(self._subscriptions)

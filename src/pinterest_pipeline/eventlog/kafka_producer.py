@@ -8,48 +8,35 @@ appends to a topic whose partitions are being looked up wait their turn in order
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property, partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from pinterest_pipeline.errors import PipelineError, Unavailable, UnknownTopic
-from pinterest_pipeline.eventlog.base import Receipt, Record, Refusal
+from pinterest_pipeline.errors import PipelineError, Unavailable
+from pinterest_pipeline.eventlog.base import Receipt, Refusal
 from pinterest_pipeline.eventlog.kafka_admin import Admin
 from pinterest_pipeline.eventlog.kafka_clients import Clients
 from pinterest_pipeline.eventlog.kafka_errors import UNKNOWN_TOPIC, refusal
+from pinterest_pipeline.eventlog.kafka_request import GONE, Request
 from pinterest_pipeline.eventlog.kafka_topics import Topic
 
-_RECORD_OVERHEAD: Final = 200
-"""Bytes a waiting record takes beside its key and value, about."""
 _POLL_SECONDS: Final = 0.1
 _LOOKUPS: Final = 4
 _REFRESH_SECONDS: Final = 5.0
 _HEADER_ROOM: Final = 2**18
-_GONE: Final = Refusal("unknown_partition", "the partition is gone")
 _GONE_CODES: Final = UNKNOWN_TOPIC | {KafkaError._UNKNOWN_PARTITION}
 
-Outcomes = list[Receipt | Refusal]
 
+class Keys(Protocol):
+    """Who remembers requests with a key: told of one before it is sent, and of what came of it."""
 
-class Request:
-    """One append on its way; touched by the polling thread alone once it is sent."""
+    def begin(self, topic: Topic, request: Request) -> None: ...
 
-    __slots__ = ("future", "is_repeated", "is_settled", "left", "outcomes", "records", "size", "topic")
-
-    def __init__(self, topic: str, records: Sequence[Record], size: int) -> None:
-        self.topic = topic
-        self.records = records
-        self.size = size
-        self.left = 0
-        self.is_repeated = False
-        self.is_settled = False
-        """Whether all is known without asking the brokers."""
-        self.outcomes: list[Any] = [None] * len(records)
-        self.future: Future[Outcomes] = Future()
+    def end(self, request: Request, problem: PipelineError | None) -> None: ...
 
 
 class Appender:
@@ -58,6 +45,7 @@ class Appender:
     def __init__(
         self, clients: Clients, admin: Admin, partitioner: Callable[[bytes, int], int], max_record_bytes: int
     ) -> None:
+        self._keys: Keys
         self._clients = clients
         self._admin = admin
         self._partitioner = partitioner
@@ -69,6 +57,8 @@ class Appender:
         self._finished: list[Request] = []
         self._refused_here: deque[tuple[Request, int, KafkaError]] = deque()
         self._bytes = 0
+        self._open = 0
+        self._idle = threading.Condition(self._lock)
         self._closed = False
         self._stop = False
         self._lookups = ThreadPoolExecutor(_LOOKUPS, "kafka-lookup")
@@ -93,19 +83,22 @@ class Appender:
         self._thread.start()
         return producer
 
-    def append(self, topic: str, records: Sequence[Record]) -> Future[Outcomes]:
-        size = sum(_RECORD_OVERHEAD + len(record.value or b"") + len(record.key or b"") for record in records)
-        request = Request(topic, records, size)
+    def remember_by(self, keys: Keys) -> None:
+        """Say who remembers requests with a key; to be called first."""
+        self._keys = keys
+
+    def submit(self, request: Request) -> None:
+        """Send a request when its turn comes; its future says what came of it."""
         with self._lock:
-            problem = self._problem(size)
+            problem = self._problem(request.size)
             if problem is None:
-                self._bytes += size
+                self._bytes += request.size
+                self._open += 1
                 self._accept(request)
         if problem is not None:
             request.future.set_exception(problem)
-        elif request.is_settled:
+        elif request.is_settled and request.once is None:
             self._finish(request)
-        return request.future
 
     def _problem(self, size: int) -> PipelineError | None:
         if self._closed:
@@ -126,8 +119,8 @@ class Appender:
             waiting.append(request)
             return
         known = self._known.get(request.topic)
-        if known is not None and known.is_fresh() and _fits(known, request):
-            self._send(known, request)
+        if known is not None and known.is_fresh() and known.fits(request):
+            self._begin(known, request)
         else:
             self._waiting[request.topic] = deque([request])
             self._lookups.submit(self._look_up, request.topic)
@@ -141,27 +134,31 @@ class Appender:
             else:
                 self._known[topic] = known
                 for request in requests:
-                    self._send(known, request)
+                    self._begin(known, request)
         for request in requests:
             if problem is not None:
-                self._fail(request, problem)
-            elif request.is_settled:
+                self.fail(request, problem)
+            elif request.is_settled and request.once is None:
                 self._finish(request)
 
     def _found(self, topic: str) -> tuple[Topic | None, PipelineError | None]:
         """The topic, as it was known before if the brokers are away; or why there is none."""
-        before = self._known.get(topic)
+        with self._lock:
+            before = self._known.get(topic)
+            with_ends = any(request.once is not None for request in self._waiting[topic])
         try:
-            return self._found_now(topic, before), None
+            return self._found_now(topic, before, with_ends), None
         except Unavailable as error:
-            return (before, None) if before is not None else (None, error)
+            if before is None or (with_ends and before.ends is None):
+                return None, error
+            return before, None
         except PipelineError as error:
             return None, error
         except Exception as error:  # whatever it is, nobody may wait for ever
             return None, Unavailable(f"'{topic}' cannot be looked up: {error!r}")
 
-    def _found_now(self, topic: str, before: Topic | None) -> Topic:
-        known = Topic.found(self._admin, topic, before)
+    def _found_now(self, topic: str, before: Topic | None, with_ends: bool) -> Topic:
+        known = Topic.found(self._admin, topic, before, with_ends)
         if before is not None and not known.is_same(before):
             with suppress(KafkaException):
                 self._producer.list_topics(topic, timeout=_REFRESH_SECONDS)  # so it learns of the change
@@ -169,17 +166,35 @@ class Appender:
 
     # Sending
 
-    def _send(self, topic: Topic, request: Request) -> None:
-        """Hand the records to librdkafka; holds the lock, so that requests keep their order."""
+    def _begin(self, topic: Topic, request: Request) -> None:
+        """Choose the partitions and send, or first have the key noted; holds the lock, to keep the order."""
         now = time.time_ns() // 1_000_000
-        choose, largest, outcomes = self._partitioner, self._max_record_bytes, request.outcomes
-        places = [topic.place(record, now, choose, largest) for record in request.records]
-        request.left = sum(type(place) is int for place in places)
-        request.is_settled = not request.left
-        produce, delivered = self._producer.produce, self._delivered
-        for index, (record, place) in enumerate(zip(request.records, places, strict=True)):
+        choose, largest = self._partitioner, self._max_record_bytes
+        request.places = [topic.place(record, now, choose, largest) for record in request.records]
+        request.known = topic
+        if request.once is not None:
+            self._keys.begin(topic, request)
+        else:
+            self._send(request)
+
+    def send(self, request: Request) -> None:
+        """Send a request whose partitions are chosen and whose key is noted."""
+        with self._lock:
+            self._send(request)
+        if request.is_settled:
+            self._finish(request)
+
+    def _send(self, request: Request) -> None:
+        places, outcomes = request.places or (), request.outcomes
+        for index, place in enumerate(places):
             if isinstance(place, Refusal):
                 outcomes[index] = place
+        request.left = outcomes.count(None)
+        request.is_settled = not request.left
+        now = time.time_ns() // 1_000_000
+        produce, delivered = self._producer.produce, self._delivered
+        for index, (record, place) in enumerate(zip(request.records, places, strict=True)):
+            if outcomes[index] is not None or isinstance(place, Refusal):
                 continue
             done = partial(delivered, request, index)
             when, headers = record.timestamp or now, list[Any](record.headers)
@@ -210,53 +225,47 @@ class Appender:
             assert partition is not None and offset is not None  # noqa: PT018  # it was delivered
             request.outcomes[index] = Receipt(partition, offset, message.timestamp()[1])
         elif error is not None:
-            request.outcomes[index] = _GONE if error.code() in _GONE_CODES else refusal(error)
+            request.outcomes[index] = GONE if error.code() in _GONE_CODES else refusal(error)
         request.left -= 1
         if not request.left:
             self._finished.append(request)
 
     def _finish(self, request: Request) -> None:
-        outcomes = request.outcomes
-        if outcomes and not request.is_repeated and all(outcome is _GONE for outcome in outcomes):
+        if request.may_repeat:
             self._repeat(request)
             return
-        problem = self._failure(request)
+        problem = request.failure(self._clients.refused() if self._clients.is_refused() else None)
+        # Before anybody can send it again.
+        if request.once is not None:
+            self._keys.end(request, problem)
         if problem is None:
-            self._release(request)
-            request.future.set_result(request.outcomes)
+            self.succeed(request)
         else:
-            self._fail(request, problem)
+            self.fail(request, problem)
 
     def _repeat(self, request: Request) -> None:
         """The topic is not what it was, and nothing landed: look it up, then send anew."""
         request.is_repeated = True
+        request.outcomes = [None] * len(request.records)
         with self._lock:
             self._known.pop(request.topic, None)
             self._accept(request)
 
-    def _failure(self, request: Request) -> PipelineError | None:
-        """Why a request of which nothing landed failed as a whole."""
-        outcomes = request.outcomes
-        if not outcomes or type(outcomes[0]) is Receipt:
-            return None
-        if all(outcome is _GONE for outcome in outcomes):
-            return UnknownTopic(request.topic)
-        if not all(type(outcome) is Refusal and outcome.code == "not_acknowledged" for outcome in outcomes):
-            return None
-        if self._clients.is_refused():
-            return self._clients.refused()
-        return Unavailable(
-            f"Kafka acknowledged nothing: {outcomes[0].reason}",
-            "they may have landed; see the brokers",
-        )
+    def succeed(self, request: Request) -> None:
+        """Answer a request with its outcomes."""
+        self._release(request)
+        request.future.set_result(request.outcomes)
 
-    def _fail(self, request: Request, problem: PipelineError) -> None:
+    def fail(self, request: Request, problem: PipelineError) -> None:
         self._release(request)
         request.future.set_exception(problem)
 
     def _release(self, request: Request) -> None:
         with self._lock:
             self._bytes -= request.size
+            self._open -= 1
+            if not self._open:
+                self._idle.notify_all()
 
     def forget(self, topic: str) -> None:
         """Look the topic up before anything more is sent to it."""
@@ -264,22 +273,16 @@ class Appender:
             self._known.pop(topic, None)
 
     def close(self) -> None:
-        """Wait until everything that was submitted is acknowledged or given up."""
+        """Take nothing more, and wait until all that was submitted is answered."""
         with self._lock:
             if self._closed:
                 return
             self._closed = True
+            self._idle.wait_for(lambda: not self._open, self._clients.settings.delivery_seconds + 10)
         self._lookups.shutdown(wait=True)
+        self._stop = True
         if self._thread.is_alive():
-            self._producer.flush(self._clients.settings.delivery_seconds + 5)
-            self._stop = True
             self._thread.join()
-
-
-def _fits(topic: Topic, request: Request) -> bool:
-    """Whether the topic, as it is known, has every partition that is asked for."""
-    partitions = topic.partitions
-    return all(record.partition is None or record.partition < partitions for record in request.records)
 
 
 def _kafka_error(error: Exception) -> KafkaError:

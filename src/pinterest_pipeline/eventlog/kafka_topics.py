@@ -6,6 +6,7 @@ from typing import Final
 
 from pinterest_pipeline.eventlog.base import Record, Refusal
 from pinterest_pipeline.eventlog.kafka_admin import Admin
+from pinterest_pipeline.eventlog.kafka_request import Request
 
 _FRESH_SECONDS: Final = 10.0
 _BEFORE, _AFTER = "message.timestamp.before.max.ms", "message.timestamp.after.max.ms"
@@ -15,34 +16,46 @@ _NO_LIMIT: Final = 2**63 - 1
 class Topic:
     """A topic as it was a moment ago, and whose turn it is among its partitions."""
 
-    __slots__ = ("_seen", "_turn", "after_ms", "before_ms", "id", "partitions")
+    __slots__ = ("_seen", "_turn", "after_ms", "before_ms", "ends", "id", "partitions")
 
     def __init__(self, topic_id: str, partitions: int, before_ms: int, after_ms: int, turn: int = 0) -> None:
         self.id = topic_id
         self.partitions = partitions
         self.before_ms, self.after_ms = before_ms, after_ms
         """How far from now a timestamp may be."""
+        self.ends: dict[int, int] | None = None
+        """For each partition an offset that its end has reached; None is not asked yet."""
         self._seen = time.monotonic()
         self._turn = turn % partitions
 
     @classmethod
-    def found(cls, admin: Admin, name: str, before: "Topic | None") -> "Topic":
+    def found(cls, admin: Admin, name: str, before: "Topic | None", with_ends: bool) -> "Topic":
         """Ask the brokers; the turn goes on where it was. Raises UnknownTopic and what Admin raises."""
         known = admin.found(name)
         limits = admin.configs(name, defaults=True)
-        return cls(
+        topic = cls(
             str(known.topic_id),
             len(known.partitions),
             int(limits.get(_BEFORE, _NO_LIMIT)),
             int(limits.get(_AFTER, _NO_LIMIT)),
             before._turn if before else 0,
         )
+        if with_ends or (before is not None and before.ends is not None):
+            topic.ends = admin.ends(name)
+        return topic
 
     def is_fresh(self) -> bool:
         return time.monotonic() - self._seen < _FRESH_SECONDS
 
     def is_same(self, other: "Topic") -> bool:
         return (self.id, self.partitions) == (other.id, other.partitions)
+
+    def fits(self, request: Request) -> bool:
+        """Whether all is known that the request needs: each partition it names, for a key also the ends."""
+        if request.once is not None and self.ends is None:
+            return False
+        partitions = self.partitions
+        return all(record.partition is None or record.partition < partitions for record in request.records)
 
     def place(
         self, record: Record, now: int, partitioner: Callable[[bytes, int], int], max_record_bytes: int

@@ -77,7 +77,7 @@ class SqliteEventLog:
     ) -> Future[list[Receipt | Refusal]]:
         return self._writer.submit(
             lambda transaction: place(transaction, topic, records, once, self._choose),
-            sum(_RECORD_OVERHEAD + _size(record) for record in records),
+            _RECORD_OVERHEAD * len(records) + sum(map(_size, records)),
             once.key if once else None,
         )
 
@@ -202,10 +202,9 @@ class SqliteEventLog:
 
 def _size(record: Record) -> int:
     """The bytes of key, value and headers."""
-    size = len(record.value or b"") + len(record.key or b"")
-    if record.headers:
-        size += sum(len(name) + len(value or b"") for name, value in record.headers)
-    return size
+    value, key, headers = record.value, record.key, record.headers
+    size = (len(value) if value else 0) + (len(key) if key else 0)
+    return size + sum(len(name) + len(value or b"") for name, value in headers) if headers else size
 
 
 def _open(path: Path) -> tuple[FileLock, sqlite3.Connection]:

@@ -18,10 +18,11 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An error to answer with: its kind, and what exactly is wrong."""
+    """An error to answer with: its kind, what exactly is wrong, and further headers in lower case."""
 
     kind: Kind
     message: str
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 INVALID_NAME: Final = Kind(400, 40002, "ValidationException", "a name breaks the rules for names")
@@ -45,6 +46,19 @@ UNAVAILABLE: Final = Kind(
     503, 50302, "ServiceUnavailable", "the event log does not answer or its disk is full"
 )
 
+UNAUTHENTICATED: Final = Kind(
+    401, 40101, "MissingAuthenticationTokenException", "no API key was sent, or more than one"
+)
+UNKNOWN_KEY: Final = Kind(
+    401, 40101, "UnrecognizedClientException", "the API key is unknown, revoked or out of date"
+)
+NOT_ALLOWED: Final = Kind(403, 40301, "AccessDeniedException", "the API key has no scope for this")
+RATE_EXCEEDED: Final = Kind(
+    429, 42901, "ThrottlingException", "the API key sends more requests a second than its plan has"
+)
+QUOTA_EXCEEDED: Final = Kind(
+    429, 42901, "LimitExceededException", "the API key has used the requests of its period"
+)
 THROTTLED: Final = Kind(
     429, 42901, "ProvisionedThroughputExceededException", "the log takes no more of this caller for now"
 )
@@ -57,10 +71,21 @@ NOT_ACKNOWLEDGED: Final = Kind(
     503, 50003, "InternalFailure", "the record may have landed: send it again with its Idempotency-Key"
 )
 KEY_REUSED: Final = Kind(
-    422, 42210, "ValidationException", "an Idempotency-Key came again with another request"
+    422,
+    42210,
+    "IdempotentParameterMismatchException",
+    "an Idempotency-Key came again with another request",
 )
 KEY_IN_FLIGHT: Final = Kind(
     409, 40910, "ResourceInUseException", "the first request of this Idempotency-Key is not over"
+)
+
+BAD_REQUEST: Final = Kind(400, 400, "ValidationException", "the request is not valid HTTP/1.1")
+TIMEOUT: Final = Kind(408, 408, "RequestExpired", "the request did not come in in time")
+URL_TOO_LONG: Final = Kind(414, 414, "ValidationException", "the address of the request is too long")
+HEAD_TOO_LARGE: Final = Kind(431, 431, "ValidationException", "the head of the request is too large")
+OVERLOADED: Final = Kind(
+    503, 50303, "ServiceUnavailable", "the gateway has too much under way; nothing of the request was done"
 )
 
 KINDS: Final[dict[str, Kind]] = {
@@ -77,8 +102,11 @@ REFUSED: Final[dict[RefusalCode, Kind]] = {
     "not_acknowledged": NOT_ACKNOWLEDGED,
 }
 
-EVERYWHERE: Final = (INTERNAL, UNAVAILABLE)
+EVERYWHERE: Final = (INTERNAL, UNAVAILABLE, OVERLOADED)
 """What any operation may answer."""
+
+RETRIABLE: Final = (UNAVAILABLE, OVERLOADED)
+"""Answered with a Retry-After."""
 
 RETRY_AFTER_SECONDS: Final = 1
 

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.eventlog.base import EventLog
 from pinterest_pipeline.gateway import error_codes, requests, responses
+from pinterest_pipeline.gateway.access import visible
 from pinterest_pipeline.gateway.error_codes import Fault
 from pinterest_pipeline.gateway.exchange import append, media_fault, read_body
 from pinterest_pipeline.gateway.operations import (
@@ -17,7 +18,7 @@ from pinterest_pipeline.gateway.operations import (
     Body,
     Operation,
 )
-from pinterest_pipeline.gateway.repeats import once, trace_headers
+from pinterest_pipeline.gateway.repeats import echoed, once, trace_headers
 from pinterest_pipeline.gateway.responses import KAFKA_MEDIA, Answer
 
 _JSON: Final = "application/vnd.kafka.json.v2+json"
@@ -81,8 +82,8 @@ class KafkaV2:
             ),
         ]
 
-    async def _list(self, _: Request) -> Answer:
-        return responses.kafka(await run_in_threadpool(self._log.topics))
+    async def _list(self, request: Request) -> Answer:
+        return responses.kafka(visible(request, "topic", await run_in_threadpool(self._log.topics)))
 
     async def _describe(self, request: Request) -> Answer:
         name = request.path_params["topic"]
@@ -96,4 +97,4 @@ class KafkaV2:
             return body
         records = requests.produced(body, self._settings.max_records, trace_headers(request))
         outcomes = await append(self._log, topic, records, once(request, body))
-        return outcomes if isinstance(outcomes, Fault) else responses.produced(outcomes)
+        return outcomes if isinstance(outcomes, Fault) else echoed(request, responses.produced(outcomes))

@@ -16,6 +16,7 @@ from pinterest_pipeline.errors import BadInput, UnknownTopic
 from pinterest_pipeline.eventlog.base import EventLog, Headers, Receipt, Record, Refusal, TopicDescription
 from pinterest_pipeline.eventlog.sequence import partition_of
 from pinterest_pipeline.gateway import requests, responses
+from pinterest_pipeline.gateway.access import visible
 from pinterest_pipeline.gateway.error_codes import INVALID_ITERATOR, MISSING_VALUE, UNKNOWN_PARTITION, Fault
 from pinterest_pipeline.gateway.exchange import append, media_fault, read_body
 from pinterest_pipeline.gateway.operations import (
@@ -28,7 +29,7 @@ from pinterest_pipeline.gateway.operations import (
     Parameter,
     Verb,
 )
-from pinterest_pipeline.gateway.repeats import once, trace_headers
+from pinterest_pipeline.gateway.repeats import echoed, once, trace_headers
 from pinterest_pipeline.gateway.responses import KINESIS_MEDIA, Answer
 
 _JSON: Final = "application/json"
@@ -139,12 +140,12 @@ class KinesisProxy:
             (IDEMPOTENCY_KEY, TRACEPARENT),
         )
 
-    async def _list(self, _: Request) -> Answer | Fault:
-        return responses.streams(await run_in_threadpool(self._descriptions))
+    async def _list(self, request: Request) -> Answer | Fault:
+        return responses.streams(await run_in_threadpool(self._descriptions, request))
 
-    def _descriptions(self) -> list[TopicDescription]:
+    def _descriptions(self, request: Request) -> list[TopicDescription]:
         found: list[TopicDescription] = []
-        for name in self._log.topics():
+        for name in visible(request, "stream", self._log.topics()):
             with contextlib.suppress(UnknownTopic):  # deleted meanwhile
                 found.append(self._log.describe(name))
         return found
@@ -190,7 +191,7 @@ class KinesisProxy:
             return body
         records = parse(body, trace_headers(request))
         outcomes = await append(self._log, name, records, once(request, body))
-        return outcomes if isinstance(outcomes, Fault) else answer(outcomes)
+        return outcomes if isinstance(outcomes, Fault) else echoed(request, answer(outcomes))
 
     async def _body(self, request: Request) -> bytes | Fault:
         return media_fault(request, _MEDIA, _JSON) or await read_body(request, self._settings.max_body_bytes)

@@ -6,12 +6,14 @@
 
 import hashlib
 import re
+from dataclasses import replace
 from typing import Final
 
 from starlette.requests import Request
 
 from pinterest_pipeline.eventlog.base import Headers, Once
 from pinterest_pipeline.gateway.error_codes import MISSING_VALUE, Fault
+from pinterest_pipeline.gateway.responses import Answer
 
 _KEY: Final = re.compile(r'"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,255})"|([\x21\x23-\x5b\x5d-\x7e]{1,255})')
 _TRACE: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -32,10 +34,18 @@ def once(request: Request, body: bytes) -> Once | Fault | None:
             MISSING_VALUE, 'the Idempotency-Key is one string of 1 to 255 ASCII characters, like "8e03978e"'
         )
     media = request.headers.get("content-type", "")
-    digest = hashlib.blake2b(f"{request.method} {request.url.path} {media}\n".encode(), digest_size=16)
+    digest = hashlib.blake2b(f"{request.method} {request.scope['path']} {media}\n".encode(), digest_size=16)
     digest.update(body)
     caller: str = request.scope.get("caller", "")
     return Once(f"{caller}/{key[1] or key[2]}", digest.digest())
+
+
+def echoed(request: Request, answer: Answer | Fault) -> Answer | Fault:
+    """The answer with the Idempotency-Key of its request: so the caller knows that the key was kept."""
+    key = request.headers.get("idempotency-key")
+    if key is None or isinstance(answer, Fault):
+        return answer
+    return replace(answer, headers=(*answer.headers, ("idempotency-key", key)))
 
 
 def trace_headers(request: Request) -> Headers:

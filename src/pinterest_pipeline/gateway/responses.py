@@ -18,8 +18,8 @@ from pinterest_pipeline.eventlog.sequence import sequence_number, shard_id
 from pinterest_pipeline.gateway.error_codes import (
     RECORD_TOO_LARGE,
     REFUSED,
+    RETRIABLE,
     RETRY_AFTER_SECONDS,
-    UNAVAILABLE,
     Fault,
     kinesis_status,
 )
@@ -38,6 +38,8 @@ class Answer:
     media: str
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
+    records: int = 0
+    """How many records it acknowledges or holds; only counted, not sent."""
 
 
 class KafkaError(msgspec.Struct):
@@ -88,35 +90,47 @@ class Topic(msgspec.Struct):
     partitions: list[TopicPartition]
 
 
-def kafka(content: Any, status: int = 200) -> Answer:
-    return Answer(msgspec.json.encode(content), KAFKA_MEDIA, status)
+def kafka(content: Any, status: int = 200, records: int = 0) -> Answer:
+    return Answer(msgspec.json.encode(content), KAFKA_MEDIA, status, records=records)
 
 
-def kinesis(content: Any) -> Answer:
-    return Answer(msgspec.json.encode(content), KINESIS_MEDIA)
+def kinesis(content: Any, records: int = 0) -> Answer:
+    return Answer(msgspec.json.encode(content), KINESIS_MEDIA, records=records)
 
 
-def _retry_after(fault: Fault) -> tuple[tuple[str, str], ...]:
-    return (("retry-after", str(RETRY_AFTER_SECONDS)),) if fault.kind is UNAVAILABLE else ()
+def _headers(fault: Fault) -> tuple[tuple[str, str], ...]:
+    if fault.kind in RETRIABLE:
+        return (*fault.headers, ("retry-after", str(RETRY_AFTER_SECONDS)))
+    return fault.headers
 
 
 def kafka_fault(fault: Fault) -> Answer:
     """`{"error_code":…,"message":…}` at the kind's own status."""
     body = msgspec.json.encode(KafkaError(fault.kind.kafka, fault.message))
-    return Answer(body, KAFKA_MEDIA, fault.kind.status, _retry_after(fault))
+    return Answer(body, KAFKA_MEDIA, fault.kind.status, _headers(fault))
 
 
 def kinesis_fault(fault: Fault) -> Answer:
     """`{"__type":…,"message":…}` at the status that Kinesis itself gives."""
     body = msgspec.json.encode({"__type": fault.kind.kinesis, "message": fault.message})
-    return Answer(body, KINESIS_MEDIA, kinesis_status(fault.kind), _retry_after(fault))
+    return Answer(body, KINESIS_MEDIA, kinesis_status(fault.kind), _headers(fault))
+
+
+def refusal(fault: Fault) -> Answer:
+    """A fault found before it is known which half of the API is meant, as both halves write theirs."""
+    content = {"error_code": fault.kind.kafka, "__type": fault.kind.kinesis, "message": fault.message}
+    return Answer(msgspec.json.encode(content), KINESIS_MEDIA, fault.kind.status, _headers(fault))
 
 
 def produced(outcomes: Sequence[Receipt | Refusal]) -> Answer | Fault:
     """One entry per record; an error as a whole only when every record was too large."""
     if all(isinstance(outcome, Refusal) and outcome.code == "record_too_large" for outcome in outcomes):
         return Fault(RECORD_TOO_LARGE, "every record is larger than the log takes")
-    return kafka(Produced([_offset(outcome) for outcome in outcomes]))
+    return kafka(Produced([_offset(outcome) for outcome in outcomes]), records=_received(outcomes))
+
+
+def _received(outcomes: Sequence[Receipt | Refusal]) -> int:
+    return sum(isinstance(outcome, Receipt) for outcome in outcomes)
 
 
 def _offset(outcome: Receipt | Refusal) -> ProducedOffset:
@@ -143,13 +157,17 @@ def topic_partition(known: PartitionDescription) -> TopicPartition:
 def record_put(outcome: Receipt | Refusal) -> Answer | Fault:
     if isinstance(outcome, Refusal):
         return Fault(REFUSED[outcome.code], outcome.reason)
-    return kinesis(_placed(outcome))
+    return kinesis(_placed(outcome), records=1)
 
 
 def records_put(outcomes: Sequence[Receipt | Refusal]) -> Answer:
     """One entry per record; `FailedRecordCount` says how many of them are errors."""
-    failed = sum(isinstance(outcome, Refusal) for outcome in outcomes)
-    return kinesis({"FailedRecordCount": failed, "Records": [_placed(outcome) for outcome in outcomes]})
+    received = _received(outcomes)
+    content = {
+        "FailedRecordCount": len(outcomes) - received,
+        "Records": [_placed(outcome) for outcome in outcomes],
+    }
+    return kinesis(content, received)
 
 
 def _placed(outcome: Receipt | Refusal) -> dict[str, str]:
@@ -169,7 +187,8 @@ def records(stored: Iterable[StoredRecord], next_iterator: str, behind_ms: int) 
         }
         for record in stored
     ]
-    return kinesis({"Records": entries, "NextShardIterator": next_iterator, "MillisBehindLatest": behind_ms})
+    content = {"Records": entries, "NextShardIterator": next_iterator, "MillisBehindLatest": behind_ms}
+    return kinesis(content, len(entries))
 
 
 def streams(descriptions: Sequence[TopicDescription]) -> Answer:

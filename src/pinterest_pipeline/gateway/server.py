@@ -1,18 +1,31 @@
 """The gateway as a server: a socket that listens, and uvicorn on it until it is told to stop."""
 
+import asyncio
 import errno
+import functools
+import logging
+import resource
 import signal
 import socket
-from typing import Final
+import ssl
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.errors import PortInUse, SettingError
+from pinterest_pipeline.gateway.error_codes import Fault
+from pinterest_pipeline.gateway.figures import Figures
+from pinterest_pipeline.gateway.limits import Limits, RefusalObserver, limits
+from pinterest_pipeline.gateway.protocol import Protocol
 
 _BACKLOG: Final = 2_048
-_KEEP_ALIVE_SECONDS: Final = 75  # longer than clients keep an idle connection: none sends into a closing one
 _GRACE_SECONDS: Final = 10
+_FILES_OF_OURS: Final = 512  # logs, databases, connections that are told why they are refused
+_CHECKED_EVERY: Final = 5  # of uvicorn's ticks of 0.1 s
+
+_logger: Final = logging.getLogger(__name__)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -32,24 +45,74 @@ def bind(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def serve(app: ASGIApp, sock: socket.socket) -> None:
+class _Server(uvicorn.Server):
+    """uvicorn's server, which now and then looks for connections that have waited too long."""
+
+    def __init__(self, config: uvicorn.Config, shared: Limits, figures: Figures) -> None:
+        super().__init__(config)
+        self._budget = shared.budget
+        self._figures = figures
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _CHECKED_EVERY == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                assert isinstance(connection, Protocol)
+                connection.check(now)
+            state = self.server_state
+            self._figures.set_load(len(state.connections), len(state.tasks), self._budget.held)
+        return await super().on_tick(counter)
+
+
+def serve(
+    app: ASGIApp,
+    sock: socket.socket,
+    settings: GatewaySettings,
+    figures: Figures,
+    on_refusal: RefusalObserver = lambda fault, client: None,
+    tls: ssl.SSLContext | None = None,
+) -> None:
     """Answer on a listening socket until SIGTERM or SIGINT, then finish what is under way.
 
-    Only the main thread may call this.
+    With `tls`, all of it over TLS. Only the main thread may call this.
     """
+    settings = settings.model_copy(update={"max_connections": _affordable(settings.max_connections)})
+
+    def note(fault: Fault, client: str) -> None:
+        figures.refused(fault)
+        on_refusal(fault, client)
+
+    shared = limits(settings, note)
+    protocol: Any = functools.partial(Protocol, shared)
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=protocol,
+        ws="none",
         lifespan="off",
         access_log=False,
         log_level="warning",
         server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        ssl_context_factory=None if tls is None else lambda *_: tls,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, shared, figures)
     # For a signal before uvicorn listens for them, and for the one that it raises again once it is done.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     server.run(sockets=[sock])
+
+
+def _affordable(connections: int) -> int:
+    """As many connections as were asked for, or as the system lets this process open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _FILES_OF_OURS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return connections
+    affordable = max(1, soft - _FILES_OF_OURS)
+    _logger.warning("the system lets this process take %d connections; raise 'ulimit -n'", affordable)
+    return affordable

@@ -2,6 +2,8 @@
 
 import re
 
+from obstore.exceptions import UnauthenticatedError
+
 from pinterest_pipeline.errors import (
     Forbidden,
     NoSuchObject,
@@ -24,12 +26,21 @@ _KEY_REMEDIES = {
 }
 _REGION_CODES = {"AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException"}
 _PASSING = {408, 409, 425, 429}
+# Where nothing else gives credentials, obstore asks the machine for them; off the cloud it has none.
+_ASKS_FOR_CREDENTIALS = ("http://169.254.169.254/", "metadata.google.internal", "performing token request")
 
 
 def refusal(error: Exception, where: str, permission: str) -> PipelineError:
     """The error of ours for an error of obstore about the object or folder `where`."""
     text = str(error)
+    first = text.partition("\n")[0]
     status = _status(text)
+    provider_failed = isinstance(error, UnauthenticatedError) and not status
+    if provider_failed or any(sign in first for sign in _ASKS_FOR_CREDENTIALS):
+        return Forbidden(
+            f"no credentials were found for {where}",
+            "set PINPIPE_OBJECTS__ACCESS_KEY_ID and PINPIPE_OBJECTS__SECRET_ACCESS_KEY, or an AWS profile",
+        )
     code = found[1] if (found := _CODE.search(text)) else ""
     if code == "NoSuchBucket":
         return SettingError(f"there is no bucket for {where}", "create it, or correct PINPIPE_OBJECTS__URL")
@@ -42,12 +53,6 @@ def refusal(error: Exception, where: str, permission: str) -> PipelineError:
     if status in (401, 403):
         remedy = _KEY_REMEDIES.get(code, f"allow s3:{permission} to the access key")
         return Forbidden(f"the store refuses {permission} of {where} ({code or status})", remedy)
-    if _has_no_credentials(text):
-        return Forbidden(
-            f"no credentials were found for {where}",
-            "set PINPIPE_OBJECTS__ACCESS_KEY_ID and PINPIPE_OBJECTS__SECRET_ACCESS_KEY, or an AWS profile",
-        )
-    first = text.partition("\n")[0]
     if 400 <= status < 500 and status not in _PASSING:
         return SettingError(f"the store refuses {permission} of {where}: {code or first}")
     return Unavailable(f"the store of {where} does not answer: {code or first}")
@@ -56,8 +61,3 @@ def refusal(error: Exception, where: str, permission: str) -> PipelineError:
 def _status(text: str) -> int:
     found = _STATUS.search(text)
     return int(found[1]) if found else 0
-
-
-def _has_no_credentials(text: str) -> bool:
-    """obstore asks the machine itself for credentials when nothing else gives some; off AWS it has none."""
-    return "169.254.169.254" in text or "metadata.google.internal" in text or "credential" in text.lower()

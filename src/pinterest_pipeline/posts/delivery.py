@@ -1,7 +1,14 @@
-"""Brings one request's records to the API: tries, reads the answer, tries again what may pass by itself."""
+"""Brings one request's records to the API: tries, reads the answer, tries again what may pass by itself.
+
+Every body goes under an Idempotency-Key of its own, and again under that key when its answer was lost. An API
+that echoes the key keeps it: a body that comes again is not appended again. So a doubtful record is sent
+again in its whole body, under the same key; only where no key is kept, or nothing is in doubt, do the failed
+records alone make a new body with a new key.
+"""
 
 import asyncio
 import random
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +20,7 @@ from pinterest_pipeline.records.names import Table
 from pinterest_pipeline.records.receipts import Outcome
 
 _LONGEST_PAUSE: Final = 5.0
+_KEY_HEADER: Final = "Idempotency-Key"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,23 +62,29 @@ class Courier:
         parcel = _Parcel(len(rows))
         started = asyncio.get_running_loop().time()
         while True:
-            answer = await self._try(table, [rows[place] for place in parcel.waiting])
-            again = parcel.read(answer)
+            waiting = [rows[place] for place in parcel.waiting]
+            answer, key_is_kept = await self._try(table, waiting, parcel.key)
+            again = parcel.read(answer, key_is_kept)
             if not again or not await self._pause(parcel, started):
                 return parcel.delivered()
             parcel.send_again(again)
 
-    async def _try(self, table: Table, rows: Sequence[Row]) -> Answer:
+    async def _try(self, table: Table, rows: Sequence[Row], key: str) -> tuple[Answer, bool]:
+        """The answer, and whether the API keeps the key of the request."""
         request = self._target.request(table, rows)
+        headers = request.headers | {_KEY_HEADER: key}
         try:
             response = await self._client.request(
-                request.method, request.path, headers=request.headers, content=request.content
+                request.method, request.path, headers=headers, content=request.content
             )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            return Refusal(f"no connection: {_words(error)}", retry=True)
+            distrusted = "CERTIFICATE_VERIFY_FAILED" in str(error)  # httpx has no type of its own for it
+            reason = f"no connection: {_words(error)}"
+            return Refusal(reason, retry=not distrusted, hopeless=distrusted), False
         except httpx.RequestError as error:
-            return Refusal(f"no answer: {_words(error)}", retry=True, doubtful=True)
-        return self._target.answer(response.status_code, response.headers, response.content, len(rows))
+            return Refusal(f"no answer: {_words(error)}", retry=True, doubtful=True), False
+        answer = self._target.answer(response.status_code, response.headers, response.content, len(rows))
+        return answer, response.headers.get(_KEY_HEADER) == key
 
     async def _pause(self, parcel: "_Parcel", started: float) -> bool:
         """Wait before the next try; False when there shall be none."""
@@ -94,6 +108,10 @@ async def told_within(event: asyncio.Event, seconds: float) -> bool:
         return False
 
 
+def _new_key() -> str:
+    return f'"{uuid.uuid4()}"'
+
+
 def _words(error: Exception) -> str:
     return str(error) or type(error).__name__
 
@@ -103,32 +121,45 @@ class _Parcel:
 
     def __init__(self, count: int) -> None:
         self.waiting = list(range(count))
+        self.key = _new_key()
         self.tries = 0
         self.wait = 0.0
         self._resent = 0
         self._found: list[Outcome | Refusal] = [Refusal("never tried")] * count
         self._doubtful: set[int] = set()
         self._whole: Refusal | None = None
+        self._key_is_kept = False
 
-    def read(self, answer: Answer) -> list[int]:
+    def read(self, answer: Answer, key_is_kept: bool) -> list[int]:
         """Note the answer for all that waited; returns those that may be tried again."""
         self.tries += 1
         self._whole = answer if isinstance(answer, Refusal) else None
+        self._key_is_kept = key_is_kept
         answers = [answer] * len(self.waiting) if isinstance(answer, Refusal) else answer
         again, self.wait = [], 0.0
         for place, found in zip(self.waiting, answers, strict=True):
+            if isinstance(self._found[place], Outcome):
+                continue  # it came along in its whole body, and has its receipt
             self._found[place] = found
             if isinstance(found, Refusal):
                 self.wait = max(self.wait, found.wait)
-                if found.doubtful:
-                    self._doubtful.add(place)
+                self._note_doubt(place, found)
                 if found.retry:
                     again.append(place)
         return again
 
+    def _note_doubt(self, place: int, found: Refusal) -> None:
+        """What is said of one record under a kept key is said of every try of that key."""
+        if found.doubtful:
+            self._doubtful.add(place)
+        elif self._key_is_kept and self._whole is None:
+            self._doubtful.discard(place)
+
     def send_again(self, places: list[int]) -> None:
-        self.waiting = places
-        self._resent += len(places)
+        in_doubt = self._key_is_kept and not self._doubtful.isdisjoint(places)
+        if self._whole is None and not in_doubt:
+            self.waiting, self.key = places, _new_key()
+        self._resent += len(self.waiting)
 
     def delivered(self) -> Delivered:
         outcomes = [self._outcome(place, found) for place, found in enumerate(self._found)]

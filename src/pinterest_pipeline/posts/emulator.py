@@ -6,6 +6,7 @@ batch at a time, one request for each table. Nothing is held but what is under w
 
 import asyncio
 import signal
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+from pydantic import SecretStr
 
 from pinterest_pipeline.errors import Fatal, PipelineError, SettingError, Unavailable
 from pinterest_pipeline.posts.delivery import Courier, Delivered, Patience, told_within
@@ -43,6 +45,9 @@ class SendSettings:
     workers: int = 4
     batch: int = 1
     """Records of a request."""
+    api_key: SecretStr | None = None
+    ca: Path | None = None
+    """PEM file with the CA of the API's certificate; None for those that the system trusts."""
     patience: Patience = field(default_factory=Patience)
 
 
@@ -221,7 +226,7 @@ class _Run:
     def _refused(self, table: Table, reason: str) -> Refused:
         return Refused(
             f"the API at {self._settings.url} takes nothing for '{self._target.name(table)}': {reason}",
-            "check the address with its stage, the pipeline's id, and that the topic or stream exists",
+            "check the address with its stage, the key, the pipeline's id; does the topic or stream exist?",
         )
 
 
@@ -283,12 +288,14 @@ async def _clients(
     settings: SendSettings, transport: httpx.AsyncBaseTransport | None
 ) -> AsyncIterator[list[httpx.AsyncClient]]:
     """A client for each worker: one large pool would look through all its connections at every request."""
-    context = httpx.create_ssl_context()
+    context = _trust(settings.ca)
+    headers = {"x-api-key": settings.api_key.get_secret_value()} if settings.api_key else {}
     async with AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(
                 httpx.AsyncClient(
                     base_url=settings.url,
+                    headers=headers,
                     verify=context,
                     timeout=settings.patience.timeout,
                     limits=httpx.Limits(max_connections=len(TABLES)),
@@ -299,3 +306,13 @@ async def _clients(
             )
             for _ in range(settings.workers)
         ]
+
+
+def _trust(ca: Path | None) -> ssl.SSLContext:
+    if ca is None:
+        return httpx.create_ssl_context()
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:  # an SSLError, for a file that is no PEM, is one too
+        problem = error.strerror if not isinstance(error, ssl.SSLError) else "it holds no certificate in PEM"
+        raise SettingError(f"API_CA: {ca} cannot be used: {problem}", "see db_creds.yaml") from None

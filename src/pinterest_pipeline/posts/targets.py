@@ -165,6 +165,10 @@ _HOPELESS_TYPES: Final = {
 }
 
 
+_KEY_REUSED: Final = 42210
+_KEY_REUSED_TYPE: Final = "IdempotentParameterMismatchException"
+
+
 class KinesisTarget:
     """PUT /streams/{stream}/record for one record, …/records for more; the partition key is the `ind`."""
 
@@ -218,6 +222,7 @@ class _Error(msgspec.Struct):
     """The error body of either half; of other servers at least the message."""
 
     type: str = msgspec.field(default="", name="__type")
+    code: Any = msgspec.field(default=None, name="error_code")
     message: str = ""
     capital_message: str = msgspec.field(default="", name="Message")
 
@@ -237,16 +242,22 @@ def _error_type(body: bytes) -> str:
 
 
 def _refused(status: int, headers: Mapping[str, str], body: bytes) -> Refusal:
-    """What an answer other than a receipt means: retry 408, 425, 429 and 5xx, nothing else."""
+    """What an answer other than a receipt means: retry 408, 409, 425, 429 and 5xx, nothing else.
+
+    409 is an Idempotency-Key whose first request is not over. A key that was taken for another request is a
+    fault of ours, after which nobody knows what became of the records.
+    """
     error, error_type = _error(body), _error_type(body)
     message = error.message or error.capital_message or body[:200].decode(errors="replace").strip()
     reason = " ".join(part for part in (str(status), error_type, message) if part)
     wait = _retry_after(headers.get("retry-after", ""))
-    if error_type and status < 500:
+    if error.code == _KEY_REUSED or error_type == _KEY_REUSED_TYPE:
+        return Refusal(reason, doubtful=True)
+    if error_type and status < 500 and status != 409:
         return _kinesis_refusal(error_type, reason, wait)
     if status in (425, 429):
         return Refusal(reason, retry=True, wait=wait)
-    if status == 408 or status >= 500:
+    if status in (408, 409) or status >= 500:
         return Refusal(reason, retry=True, doubtful=True, wait=wait)
     return Refusal(reason, hopeless=status in (401, 403, 404, 405) or status < 400, doubtful=status < 300)
 

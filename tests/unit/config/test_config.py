@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pinterest_pipeline.config import (
+    GatewaySettings,
     Settings,
     child_environment,
     explained,
@@ -45,6 +46,10 @@ def test_the_environment_comes_before_the_file_and_the_file_before_the_default(
         ("PINPIPE_OBJECTS__URL", "s3://key:secret@bucket", "PINPIPE_OBJECTS__URL: .*no user"),
         ("PINPIPE_OBJECTS__ENDPOINT", "localhost:8333", "PINPIPE_OBJECTS__ENDPOINT"),
         ("PINPIPE_OBJECTS__ACCESS_KEY_ID", "AKID", "PINPIPE_OBJECTS: .*go together"),
+        ("PINPIPE_GATEWAY__ACCESS", "closed", "PINPIPE_GATEWAY__ACCESS: Input should be 'auto', 'open' or"),
+        ("PINPIPE_GATEWAY__CORS_ORIGINS", "page.example", "PINPIPE_GATEWAY__CORS_ORIGINS"),
+        ("PINPIPE_GATEWAY__CORS_ORIGINS", "https://page.example/path", "PINPIPE_GATEWAY__CORS_ORIGINS"),
+        ("PINPIPE_GATEWAY__CORS_ORIGINS", "https://page.example *", "PINPIPE_GATEWAY__CORS_ORIGINS"),
     ],
 )
 def test_a_wrong_setting_is_named(
@@ -63,7 +68,8 @@ def test_a_wrong_settings_file_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_child_gets_the_very_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = load_settings(data=Path("elsewhere"), pipeline_id="abc")
+    gateway = GatewaySettings(cors_origins="https://a.example https://b.example", tls_key=Path("key.pem"))
+    settings = load_settings(data=Path("elsewhere"), pipeline_id="abc", gateway=gateway)
     for variable, value in child_environment(settings).items():
         monkeypatch.setenv(variable, value)
     assert load_settings() == settings
@@ -107,6 +113,8 @@ def test_the_original_keys_give_a_mysql_url(tmp_path: Path) -> None:
         ("just text\n", "holds no keys"),
         ("", "holds no keys"),
         ("URL: sqlite://\nBATCH_API_URL: ftp://x\n", "BATCH_API_URL"),
+        ('URL: sqlite://\nAPI_KEY: "two words"\n', "API_KEY: .*one word"),
+        ('URL: sqlite://\nAPI_KEY: "a\\n"\n', "API_KEY: .*one word"),
     ],
 )
 def test_wrong_credentials_say_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
@@ -126,7 +134,9 @@ def test_a_password_is_never_printed(tmp_path: Path) -> None:
         write(tmp_path / "c.yaml", f"HOST: h\nUSER: u\nPASSWORD: {secret}\nDATABASE: d\n")
     )
     assert secret not in f"{good!r} {good}"
-    bad = write(tmp_path / "d.yaml", f"PASSWORD: [{secret}]\nURL: {secret}\n")
+    good = load_credentials(write(tmp_path / "k.yaml", f"API_KEY: {secret}\n"))
+    assert secret not in f"{good!r} {good}"
+    bad = write(tmp_path / "d.yaml", f"PASSWORD: [{secret}]\nURL: {secret}\nAPI_KEY: {secret} é\n")
     with pytest.raises(SettingError) as raised:
         load_credentials(bad)
     assert secret not in str(raised.value)

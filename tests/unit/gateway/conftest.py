@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.eventlog.partitioners import kafka_partition, kinesis_shard
@@ -22,7 +22,7 @@ MAX_RECORD_BYTES = 2_048
 class Client:
     """Sends one request at a time to an application; its errors become answers, as in a server."""
 
-    def __init__(self, app: Starlette) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
 

@@ -88,16 +88,20 @@ def test_a_log_that_cannot_write_is_503_with_a_time_to_come_back(
     failing(topics, error)
     failing(streams, error)
     kafka, kinesis = client.produce(ONE), client.put(f"/streams/{STREAM}/record", PUT)
-    for answer in (kafka, kinesis, client.get("/health")):
+    for answer in (kafka, kinesis, client.get("/ready")):
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert kafka.json() == {"error_code": 50302, "message": str(error)}
     assert kinesis.json() == {"__type": "ServiceUnavailable", "message": str(error)}
 
 
-def test_health_asks_the_streams_too(client: Any, streams: SqliteEventLog, failing: Failing) -> None:
-    assert client.get("/health").status_code == 200
+def test_ready_says_which_log_is_away_and_health_that_the_process_lives(
+    client: Any, streams: SqliteEventLog, failing: Failing
+) -> None:
+    assert client.get("/ready").json() == {"status": "ready"}
     failing(streams, Unavailable("gone"))
-    assert client.get("/health").status_code == 503
+    answer = client.get("/ready")
+    assert (answer.status_code, answer.json()["message"]) == (503, "streams: gone")
+    assert client.get("/health").json() == {"status": "ok"}
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret place"), BadInput("secret place")])

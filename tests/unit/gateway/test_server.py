@@ -40,13 +40,15 @@ from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.gateway.app import create_app
+from pinterest_pipeline.gateway.figures import Figures
 from pinterest_pipeline.gateway.server import bind, serve
 from pathlib import Path
 log = SqliteEventLog(Path(sys.argv[1]), kafka_partition, 2**20)
 log.create("pin", 1)
 sock = bind("127.0.0.1", 0)
 print(sock.getsockname()[1], flush=True)
-serve(create_app(GatewaySettings(), log, log), sock)
+figures = Figures()
+serve(create_app(GatewaySettings(), log, log, figures=figures), sock, GatewaySettings(), figures)
 log.close()
 print("closed", log.__class__.__name__, flush=True)
 """
@@ -72,6 +74,8 @@ def test_a_signal_ends_the_server_cleanly(tmp_path: Path, signal_name: str) -> N
 BUSY = """
 import asyncio, os, signal
 from starlette.responses import PlainTextResponse
+from pinterest_pipeline.config import GatewaySettings
+from pinterest_pipeline.gateway.figures import Figures
 from pinterest_pipeline.gateway.server import bind, serve
 async def app(scope, receive, send):
     os.kill(os.getpid(), signal.SIGTERM)
@@ -80,7 +84,7 @@ async def app(scope, receive, send):
     await PlainTextResponse("done")(scope, receive, send)
 sock = bind("127.0.0.1", 0)
 print(sock.getsockname()[1], flush=True)
-serve(app, sock)
+serve(app, sock, GatewaySettings(), Figures())
 """
 
 

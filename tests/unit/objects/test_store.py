@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from obstore.exceptions import UnauthenticatedError
 from obstore.store import MemoryStore
 
 from pinterest_pipeline.config import ObjectSettings
@@ -105,6 +106,8 @@ def answer(status: int, code: str = "") -> Exception:
             Forbidden,
             "no credentials",
         ),
+        (UnauthenticatedError("External AWS credential provider"), Forbidden, "no credentials"),
+        (RuntimeError("Error performing PUT http://h/credentials.json: reset"), Unavailable, "reset"),
     ],
 )
 def test_a_refusal_says_what_to_do(error: Exception, kind: type[PipelineError], said: str) -> None:

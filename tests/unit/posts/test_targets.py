@@ -136,6 +136,7 @@ def test_an_error_of_kinesis_is_read_whatever_the_status(status: int) -> None:
         (403, False, False, True),
         (404, False, False, True),
         (408, True, True, False),
+        (409, True, True, False),
         (413, False, False, False),
         (422, False, False, False),
         (429, True, False, False),
@@ -146,6 +147,22 @@ def test_an_error_of_kinesis_is_read_whatever_the_status(status: int) -> None:
 def test_what_a_status_means(aim: Any, status: int, retry: bool, doubtful: bool, hopeless: bool) -> None:
     found = aim.answer(status, {}, body({"error_code": status, "message": "why"}), 3)
     assert found == Refusal(f"{status} why", retry=retry, doubtful=doubtful, hopeless=hopeless)
+
+
+def test_a_key_whose_first_request_is_not_over_is_asked_again() -> None:
+    kafka = BATCH.answer(409, {}, body({"error_code": 40910, "message": "not over"}), 1)
+    assert kafka == Refusal("409 not over", retry=True, doubtful=True)
+    kinesis = STREAM.answer(409, {}, body({"__type": "ResourceInUseException", "message": "not over"}), 1)
+    assert kinesis == Refusal("409 ResourceInUseException not over", retry=True, doubtful=True)
+
+
+def test_a_key_that_was_taken_for_another_request_leaves_doubt() -> None:
+    kafka = BATCH.answer(422, {}, body({"error_code": 42210, "message": "reused"}), 1)
+    assert kafka == Refusal("422 reused", doubtful=True)
+    kinesis = STREAM.answer(
+        422, {}, body({"__type": "IdempotentParameterMismatchException", "message": "reused"}), 1
+    )
+    assert kinesis == Refusal("422 IdempotentParameterMismatchException reused", doubtful=True)
 
 
 @pytest.mark.parametrize(
