@@ -173,6 +173,5 @@ def _latency(settings: Settings) -> None:
     stop.set()
     thread.join()
     log.close()
-    print(
-        f"{f'last record to its object, age {_LATENCY_AGE} s':45} {max(took):>12.2f} s at most, of {len(took)}"
-    )
+    title = f"last record to its object, age {_LATENCY_AGE} s"
+    print(f"{title:45} {max(took):>12.2f} s at most, of {len(took)}")

@@ -3,6 +3,7 @@
 https://www.joda.org/joda-time/apidocs/org/joda/time/format/DateTimeFormat.html
 """
 
+import calendar
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
@@ -14,21 +15,8 @@ from pinterest_pipeline.errors import SettingError
 
 _TOKEN = re.compile(r"'(?P<quoted>(?:[^']|'')*)'|(?P<letters>([A-Za-z])\3*)|(?P<other>[^A-Za-z'])")
 _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})")
-_MONTHS: Final = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
-_DAYS: Final = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+_MONTHS: Final = tuple(calendar.month_name)  # English, as long as nobody calls setlocale; from 1 on
+_DAYS: Final = tuple(calendar.day_name)
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 local time of any zone
 _MILLISECOND: Final = timedelta(milliseconds=1)
 

@@ -26,7 +26,8 @@ def manifest_problems(
     boundary = compacted[-1].end if compacted else 0
     entries = list(Manifest(store, topics_dir).entries(part))
     where = f"{part[0]}, partition {part[1]}"
-    problems = _chain_problems(entries, beginning, committed) + _chain_problems(compacted, 0, 0)
+    problems = _chain_problems(entries, beginning, committed)
+    problems += _chain_problems(compacted, boundary, 0)
     for entry in entries + compacted:
         if entry.landed + sum(entry.skipped.values()) + entry.missing != entry.end - entry.start:
             problems.append(f"the counts of the plan from offset {entry.start} do not add up")
