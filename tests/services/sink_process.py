@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from pinterest_pipeline.errors import Retryable
 from pinterest_pipeline.eventlog.base import EventLog, Receipt, Record
 from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.sink.verification import manifest_problems
@@ -85,9 +86,12 @@ class Proof:
         self.look()
 
     def is_done(self) -> bool:
-        return self.log.committed(self.group, self.topic) == {
-            partition: end for partition, end in self.log.ends(self.topic).items() if end
-        }
+        """Whether everything is committed; a broker that does not answer has not said so."""
+        try:
+            committed, ends = self.log.committed(self.group, self.topic), self.log.ends(self.topic)
+        except Retryable:
+            return False
+        return committed == {partition: end for partition, end in ends.items() if end}
 
     def look(self) -> None:
         """No object that was ever seen has changed or gone."""

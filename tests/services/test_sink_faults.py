@@ -153,7 +153,7 @@ def test_sinks_that_come_and_go_while_records_flow_land_each_once(cloud: Stage) 
         running.append(cloud.start())
         cloud.proof.send(30)
         if len(running) > 2:
-            assert running.pop(0).stop() == 0
+            assert running.pop(0).stop() in (0, -signal.SIGTERM)  # it may not have begun yet
     finish(cloud, *running)
 
 

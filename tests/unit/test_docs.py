@@ -1,6 +1,7 @@
 """What the documents say is what the code has."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from pinterest_pipeline import errors
 from pinterest_pipeline.analyses.catalog import load
 from pinterest_pipeline.config import OWN_S3, STORE_FORMS, Credentials, explained, load_credentials
 from pinterest_pipeline.gateway.error_codes import KINDS
+from pinterest_pipeline.sink.keys import KEYS, Key
 
 REPOSITORY = Path(__file__).parents[2]
 DOCUMENTS = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")]
@@ -38,6 +40,26 @@ def test_every_exit_code_is_described() -> None:
 def test_every_error_of_the_gateway_is_described() -> None:
     described = text("docs/reference/http-api.md")
     assert all(f"| {kind.kafka} | {kind.kinesis} | {kind.when} |" in described for kind in KINDS.values())
+
+
+def test_every_key_of_the_sink_is_described_with_what_it_does() -> None:
+    described = text("docs/reference/sink.md")
+    rows: dict[str, Callable[[Key], tuple[str, ...]]] = {
+        "honoured": lambda key: (f"`{key.default}`" if key.default else "", key.meaning),
+        "refused": lambda key: (
+            " or ".join(f"`{value}`" if value else "empty" for value in key.allowed),
+            key.meaning,
+        ),
+        "without effect": lambda key: (key.meaning,),
+    }
+    missing = [
+        key.name
+        for key in KEYS
+        if " | ".join((f"| `{key.name}`", *rows[key.kind](key))) + " |" not in described
+    ]
+    assert missing == []
+    named = re.findall(r"^\| `([a-z0-9.]+)` \|", described, re.MULTILINE)
+    assert sorted(named) == sorted(key.name for key in KEYS)
 
 
 def test_every_setting_says_what_it_is() -> None:

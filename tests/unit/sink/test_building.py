@@ -25,9 +25,7 @@ TIMES = (1_700_000_000_000, 1_700_000_001_000, 1_700_086_400_000)
 def records(*values: bytes | None, **other: Any) -> list[StoredRecord]:
     headers = other.get("headers", ())
     return [
-        StoredRecord(
-            3, 40 + number, TIMES[number % 3], other.get("key", b"k"), value, other.get("headers", ())
-        )
+        StoredRecord(3, 40 + number, TIMES[number % 3], other.get("key", b"k"), value, headers)
         for number, value in enumerate(values)
     ]
 
