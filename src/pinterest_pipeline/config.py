@@ -120,7 +120,7 @@ class LogSettings(_Group):
         2**20, ge=1024, description="Largest record (key and value) the log takes, in bytes."
     )
     session_seconds: float = Field(
-        10.0, gt=0, description="Silence after which a member of a group in the sqlite log loses its partitions."
+        10.0, gt=0, description="Silence after which a member of a group of the sqlite log loses its share."
     )
 
 

@@ -25,6 +25,8 @@ def manifest_problems(
     compacted = list(Manifest(store, compacted_dir(topics_dir)).entries(part))
     boundary = compacted[-1].end if compacted else 0
     entries = list(Manifest(store, topics_dir).entries(part))
+    if not entries and not committed:
+        return []  # our sink never landed it; perhaps a connector did, which plans nothing
     where = f"{part[0]}, partition {part[1]}"
     problems = _chain_problems(entries, beginning, committed)
     problems += _chain_problems(compacted, boundary, 0)

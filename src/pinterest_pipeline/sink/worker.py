@@ -111,6 +111,9 @@ class Sink:
         batches = subscription.poll(_READ_RECORDS, min(seconds, 0.01) if busy else seconds)
         self._polled = time.monotonic()
         self._let_go(subscription)
+        for part in subscription.held() - self._held.keys():
+            batches.pop(part, None)
+            self._begin(subscription, part)
         for part, records in batches.items():
             self._take(subscription, part, records)
         self._move_on(subscription)
@@ -173,8 +176,8 @@ class Sink:
             del self._held[part]
 
     def _take(self, subscription: Subscription, part: Part, records: list[StoredRecord]) -> None:
-        held = self._held.get(part)
-        if held is None or records[0].offset < held.expected:  # new, or ours again after it was another's
+        held = self._held[part]
+        if records[0].offset < held.expected:  # it was another's meanwhile
             self._begin(subscription, part)
             return
         held.expected = records[-1].offset + 1
