@@ -1,5 +1,6 @@
 """A range of a topic landed again, under a prefix of its own, with a manifest of its own."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -55,7 +56,7 @@ def _land(lander: Lander, rules: Rules, part: Part, start: int, end: int) -> Non
             lander.finish(entry)
         else:
             most = min(end, position + rules.rotation.flush_size)
-            found = open_range(position, rules.rotation, lander.shape, 0.0, 0)
+            found = open_range(position, rules.rotation, lander.shape, 0.0, time.time_ns() // 1_000_000)
             records = lander.read(part, position, most)
             if records:
                 found.take(records, rules.rotation)

@@ -218,14 +218,15 @@ def test_a_topic_made_anew_under_its_name_is_not_taken_for_the_old_one(
 
 
 class _Flaky:
-    """A store whose puts fail a few times."""
+    """A store one of whose methods fails a few times."""
 
-    def __init__(self, store: ObjectStore, failures: int) -> None:
+    def __init__(self, store: ObjectStore, method: str, failures: int) -> None:
         self._store = store
+        self._method = method
         self._failures = failures
 
     def __getattr__(self, name: str) -> object:
-        if name == "put_if_absent" and self._failures:
+        if name == self._method and self._failures:
             self._failures -= 1
             raise Unavailable("the store is away")
         return getattr(self._store, name)
@@ -235,7 +236,7 @@ def test_a_store_that_is_away_is_asked_again(
     log: EventLog, store: ObjectStore, make_sink: MakeSink, clock: Clock
 ) -> None:
     append(log, *numbers(4))
-    flaky: object = _Flaky(store, 3)
+    flaky: object = _Flaky(store, "put_if_absent", 3)
     sink = make_sink(own_store=flaky, flush_size=2)
 
     def all_landed() -> bool:
@@ -258,3 +259,19 @@ def test_a_sink_runs_until_it_is_told_to_stop(log: EventLog, store: ObjectStore,
     stop.set()
     thread.join()
     assert (landed(store), committed(log)) == ([[0, 1], [2, 3], [4]], 5)
+
+
+def test_a_partition_that_could_not_be_begun_is_begun_again_though_nothing_comes(
+    log: EventLog, store: ObjectStore, make_sink: MakeSink
+) -> None:
+    append(log, *numbers(2))
+    stop = threading.Event()
+    flaky: object = _Flaky(store, "list", 3)
+    thread = threading.Thread(target=make_sink(own_store=flaky, flush_size=2).run, args=(stop,))
+    thread.start()
+    deadline = time.monotonic() + 20
+    while committed(log) < 2 and time.monotonic() < deadline:
+        stop.wait(0.01)
+    stop.set()
+    thread.join()
+    assert landed(store) == [[0, 1]]
