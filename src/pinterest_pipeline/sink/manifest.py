@@ -6,7 +6,7 @@ makes it; the next entry starts where this one ends. The chain of entries is the
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -84,7 +84,9 @@ class Manifest:
         """
         number = position // _FOLDER_OFFSETS
         near = [start for chunk in {number, max(number - 1, 0)} for start in self._starts(part, chunk)]
-        before = max((start for start in near or self._starts(part) if start < position), default=None)
+        before = _last_before(position, near)
+        if before is None:
+            before = _last_before(position, self._starts(part))
         if before is None:
             return position
         return max(position, self._entry(self._key(part, before)).end)
@@ -110,6 +112,10 @@ class Manifest:
             raise BadInput(
                 f"{self._store.where(key)} is no entry of a manifest: {error}", "move it away"
             ) from error
+
+
+def _last_before(position: int, starts: Sequence[int]) -> int | None:
+    return max((start for start in starts if start < position), default=None)
 
 
 def planned(built: BuiltObject) -> PlannedObject:
