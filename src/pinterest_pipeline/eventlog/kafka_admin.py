@@ -192,10 +192,10 @@ class Admin:
 
     def _positions(self, group: str, parts: list[TopicPartition] | None) -> dict[str, dict[int, int]]:
         asked = [ConsumerGroupTopicPartitions(group, parts)]
-        ask, seconds = self._client.list_consumer_group_offsets, self._seconds
+        seconds = self._seconds
         try:
             answered = self._answer(
-                lambda: ask(asked, request_timeout=seconds)[group], group
+                lambda: self._client.list_consumer_group_offsets(asked, request_timeout=seconds)[group], group
             ).topic_partitions
         except UnknownGroup:
             return {}
@@ -247,6 +247,9 @@ class Admin:
             except KafkaException as error:
                 self._client.poll(0)
                 self._clients.check()
+                if error.args[0].code() == KafkaError._TIMED_OUT:
+                    # A client whose coordinator was killed never asks it again, though it is back.
+                    self._client = self._clients.admin()
                 if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
                     raise translated(error.args[0], what) from None
                 time.sleep(0.05)
