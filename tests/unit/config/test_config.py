@@ -142,6 +142,32 @@ def test_a_password_is_never_printed(tmp_path: Path) -> None:
     assert secret not in str(raised.value)
 
 
+def test_room_for_less_than_one_body_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PINPIPE_GATEWAY__MAX_BYTES_IN_FLIGHT", "2000000")
+    with pytest.raises(SettingError, match="PINPIPE_GATEWAY__MAX_BYTES_IN_FLIGHT is smaller than"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "WORKERS",
+        "MAX_BYTES_IN_FLIGHT",
+        "MAX_CONNECTIONS",
+        "MAX_HEADER_BYTES",
+        "MAX_URL_BYTES",
+        "HEADER_SECONDS",
+        "BODY_SECONDS",
+        "ANSWER_SECONDS",
+        "KEEP_ALIVE_SECONDS",
+    ],
+)
+def test_a_limit_of_nothing_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"PINPIPE_GATEWAY__{name}", "0")
+    with pytest.raises(SettingError, match=f"PINPIPE_GATEWAY__{name}"):
+        load_settings()
+
+
 KAFKA_SECRETS = {
     "PINPIPE_KAFKA__SASL_PASSWORD": "hunter2hunter2",
     "PINPIPE_KAFKA__SSL_KEY_PASSWORD": "hunter3hunter3",

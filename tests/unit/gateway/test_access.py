@@ -90,8 +90,10 @@ def operations(guarded: Client) -> list[Operation]:
 
 
 def test_every_operation_that_is_not_public_asks_for_a_key(guarded: Client, make: Callable[..., str]) -> None:
-    nothing, everything = bearer(make("read:group:none")), bearer(make(*ALL))
+    of_a_group, of_a_stream = bearer(make("read:group:none")), bearer(make("read:stream:none"))
+    everything = bearer(make(*ALL))
     for operation in operations(guarded):
+        nothing = of_a_stream if operation.access and operation.access.noun == "group" else of_a_group
         path = operation.path.replace("{topic}", "t").replace("{stream}", "s")
         found = [
             guarded.send(operation.method, path, headers=headers).status_code
@@ -358,3 +360,26 @@ def test_pages_of_other_origins_may_not(
     assert "access-control-allow-origin" not in client.get("/topics", other).headers
     assert "access-control-allow-origin" not in guarded.get("/topics", PAGE).headers
     assert guarded.send("OPTIONS", "/topics", headers=PAGE | PREFLIGHT).status_code == 405
+
+
+def test_rest_v3_shows_only_what_the_key_may_see(
+    guarded: Client, make: Callable[..., str], topics: SqliteEventLog
+) -> None:
+    base = f"/v3/clusters/{topics.cluster().id}"
+    topics.create("secret", 1)
+    topics.commit("readers", TOPIC, {0: 0})
+    topics.commit("readers", "secret", {0: 0})
+    topics.commit("others", TOPIC, {0: 0})
+    key = bearer(make(f"describe:topic:{TOPIC}", "describe:group:readers", "create:topic:mine"))
+    listed = guarded.get(f"{base}/topics", key).json()["data"]
+    assert [topic["topic_name"] for topic in listed] == [TOPIC]
+    groups = guarded.get(f"{base}/consumer-groups", key).json()["data"]
+    assert [group["consumer_group_id"] for group in groups] == ["readers"]
+    lags = guarded.get(f"{base}/consumer-groups/readers/lags", key).json()["data"]
+    assert {lag["topic_name"] for lag in lags} == {TOPIC}
+    for path in ("topics/secret", "consumer-groups/others", f"topics/{TOPIC}/partitions/0/records"):
+        assert guarded.get(f"{base}/{path}", key).status_code == 403
+    for name, status in (("mine", 201), ("other", 403)):
+        made = guarded.send("POST", f"{base}/topics", json={"topic_name": name}, headers=key)
+        assert made.status_code == status
+    assert "other" not in topics.topics()
