@@ -1,4 +1,4 @@
-"""`make bench`: `python -m bench [ingest|gateway|answers] [--posts N]`; prints a table of figures and ratios."""
+"""`make bench`: `python -m bench [ingest|gateway|answers] [--posts N]`; prints figures and ratios."""
 
 import argparse
 import tempfile

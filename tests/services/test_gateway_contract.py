@@ -8,10 +8,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.services.gateway_process import Gateway, running
 
 pytestmark = pytest.mark.services
 
@@ -27,36 +28,13 @@ CHECKS = (
     "missing_required_header",
     "unsupported_method",
     "allow_header_conformance",
+    "ignored_auth",
 )
 
-SERVER = """
-import sys
-from pathlib import Path
-from pinterest_pipeline.config import GatewaySettings
-from pinterest_pipeline.eventlog.base import Record
-from pinterest_pipeline.eventlog.partitioners import kafka_partition, kinesis_shard
-from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
-from pinterest_pipeline.gateway.app import create_app
-from pinterest_pipeline.gateway.figures import Figures
-from pinterest_pipeline.gateway.server import bind, serve
-folder, settings, figures = Path(sys.argv[1]), GatewaySettings(), Figures()
-topics = SqliteEventLog(folder / "topics.sqlite", kafka_partition, 2**20)
-streams = SqliteEventLog(folder / "streams.sqlite", kinesis_shard, 2**20)
-for log in (topics, streams):
-    log.create("known", 2)
-topics.append("known", [Record(b"{}", b"k", 0, headers=(("h", b"v"),)), Record(None, None, 0)]).result()
-topics.commit("readers", "known", {0: 1})
-member = topics.subscribe("readers", ["known"])
-member.poll(1, 0)
-sock = bind("127.0.0.1", 0)
-consumer = topics.describe_group("readers").members[0].id
-print(sock.getsockname()[1], topics.cluster().id, consumer, flush=True)
-serve(create_app(settings, topics, streams, figures=figures), sock, settings, figures)
-member.close()
-topics.close()
-streams.close()
+SETTINGS = """
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 406, 413, 415, 422]
 """
-
 AIMED = """
 [parameters]
 "path.cluster_id" = "{cluster}"
@@ -72,36 +50,17 @@ AIMED = """
 """
 
 
-@dataclass(frozen=True)
-class Gateway:
-    url: str
-    cluster: str
-    consumer: str
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    with running(tmp_path, "open") as found:
+        yield found
 
 
 @pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Gateway]:
-    """A gateway whose logs have a topic, a stream and a group with a member."""
-    (tmp_path / "data").mkdir()
-    with (
-        (tmp_path / "log").open("w+") as log,
-        subprocess.Popen(
-            [sys.executable, "-c", SERVER, str(tmp_path / "data")],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        ) as process,
-    ):
-        assert process.stdout is not None
-        port, cluster, consumer = process.stdout.readline().split()
-        yield Gateway(f"http://127.0.0.1:{port}", cluster, consumer)
-        alive = process.poll() is None
-        process.terminate()
-        process.wait(30)
-        log.seek(0)
-        said = log.read()
-    assert alive, said
-    assert "Traceback" not in said
+def guarded(tmp_path: Path) -> Iterator[Gateway]:
+    """A gateway that asks for a key."""
+    with running(tmp_path, "keys") as found:
+        yield found
 
 
 def ask(gateway: Gateway, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -115,18 +74,19 @@ def ask(gateway: Gateway, folder: Path, *options: str) -> subprocess.CompletedPr
 
 @pytest.mark.timeout(SECONDS)
 def test_whatever_is_asked_is_answered_as_documented(gateway: Gateway, tmp_path: Path) -> None:
+    (tmp_path / "schemathesis.toml").write_text(SETTINGS)
     asked = ask(gateway, tmp_path)
     assert asked.returncode == 0, asked.stdout[-20_000:]
 
 
 @pytest.mark.timeout(SECONDS)
 def test_whatever_is_asked_about_what_is_there_is_answered_as_documented(
-    gateway: Gateway, tmp_path: Path
+    guarded: Gateway, tmp_path: Path
 ) -> None:
     """Names of what is there, so that the answers are not all of the unknown; nothing is deleted."""
-    aimed = AIMED.format(cluster=gateway.cluster, consumer=gateway.consumer)
-    (tmp_path / "schemathesis.toml").write_text(aimed)
-    asked = ask(gateway, tmp_path, "--exclude-method", "DELETE")
+    aimed = AIMED.format(cluster=guarded.cluster, consumer=guarded.consumer)
+    (tmp_path / "schemathesis.toml").write_text(SETTINGS + aimed)
+    asked = ask(guarded, tmp_path, "--exclude-method", "DELETE", "--header", f"x-api-key: {guarded.key}")
     assert asked.returncode == 0, asked.stdout[-20_000:]
     assert "Missing test data" not in asked.stdout
 
@@ -135,13 +95,15 @@ def test_receipts_come_over_the_wire_while_the_body_is_still_sent(gateway: Gatew
     """Many more bytes than one request may have, in one stream; each tenth part waits for its receipts."""
     host, port = gateway.url.removeprefix("http://").split(":")
     record = b'{"value":{"type":"STRING","data":"' + b"x" * 900 + b'"}}\n'
-    with socket.create_connection((host, int(port)), timeout=60) as wire:
+    with (
+        socket.create_connection((host, int(port)), timeout=60) as wire,
+        wire.makefile("rb") as answer,
+    ):
         path = f"/v3/clusters/{gateway.cluster}/topics/known/records"
         wire.sendall(
             f"POST {path} HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
             "Transfer-Encoding: chunked\r\n\r\n".encode()
         )
-        answer = wire.makefile("rb")
         assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
         while answer.readline() != b"\r\n":
             pass

@@ -23,7 +23,7 @@ class Request:
     """An append; touched by the polling thread alone once it is sent."""
 
     __slots__ = (
-        "future", "is_repeated", "is_settled", "known", "left", "once", "outcomes", "places", "records",
+        "future", "is_repeated", "known", "left", "once", "outcomes", "places", "records",
         "size", "topic",
     )  # fmt: skip
 
@@ -40,11 +40,10 @@ class Request:
         """The topic as it was when they were chosen."""
         self.left = 0
         self.is_repeated = False
-        self.is_settled = False
-        """Whether all is known without asking the brokers."""
         self.outcomes: list[Any] = [None] * len(records)
         """One for each record; None until it is known."""
         self.future: Future[Outcomes] = Future()
+        self.future.set_running_or_notify_cancel()  # what is on its way cannot be cancelled
 
     @property
     def may_repeat(self) -> bool:

@@ -19,7 +19,7 @@ _POLICY: Final = (
 
 
 def described(operations: Sequence[Operation], *, secured: bool) -> list[Operation]:
-    """The operations, and the two that describe them all and themselves; `secured` by API keys or not."""
+    """The operations, and the two that describe them all; `secured` when a key is asked for."""
     described: list[Operation] = []
     written: list[tuple[bytes, bytes]] = []  # made when first asked for
 

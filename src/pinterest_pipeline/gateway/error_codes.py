@@ -88,6 +88,27 @@ INVALID_BATCH: Final = Kind(
     422, 42208, "ValidationException", "a batch is empty, too long, or has an id twice"
 )
 
+NOT_ACCEPTABLE: Final = Kind(
+    406, 406, "ValidationException", "the Accept header takes none of the media types of the answer"
+)
+FORMAT_MISMATCH: Final = Kind(
+    406, 40601, "ValidationException", "the Accept header does not fit the format of the consumer instance"
+)
+UNKNOWN_CONSUMER: Final = Kind(
+    404, 40403, "ResourceNotFoundException", "no such consumer instance, or it was not used for too long"
+)
+CONSUMER_EXISTS: Final = Kind(
+    409, 40902, "ResourceInUseException", "a consumer instance of that name exists already"
+)
+ILLEGAL_STATE: Final = Kind(
+    409, 40903, "ResourceInUseException", "the request does not go with what the consumer instance does now"
+)
+INVALID_CONSUMER: Final = Kind(
+    422, 42204, "ValidationException", "a setting of a consumer instance is unknown or has a wrong value"
+)
+UNREADABLE_RECORD: Final = Kind(
+    422, 42203, "SerializationException", "a record in the log is not JSON: read it as binary, or go past it"
+)
 BAD_REQUEST: Final = Kind(400, 400, "ValidationException", "the request is not valid HTTP/1.1")
 TIMEOUT: Final = Kind(408, 408, "RequestExpired", "the request did not come in in time")
 URL_TOO_LONG: Final = Kind(414, 414, "ValidationException", "the address of the request is too long")
@@ -120,9 +141,9 @@ OF_KEY: Final = (MISSING_VALUE, KEY_REUSED, KEY_IN_FLIGHT)
 """What may be wrong with an Idempotency-Key."""
 
 OF_ACCESS: Final = (UNAUTHENTICATED, UNKNOWN_KEY, NOT_ALLOWED, RATE_EXCEEDED, QUOTA_EXCEEDED)
-"""What any operation may answer that asks for an API key."""
+"""What a key may lack for an operation that is not public."""
 
-RETRIABLE: Final = (UNAVAILABLE, OVERLOADED, THROTTLED, NOT_ACKNOWLEDGED, RATE_EXCEEDED, QUOTA_EXCEEDED)
+RETRIABLE: Final = (UNAVAILABLE, OVERLOADED, THROTTLED, NOT_ACKNOWLEDGED)
 """Answered with a Retry-After."""
 
 RETRY_AFTER_SECONDS: Final = 1

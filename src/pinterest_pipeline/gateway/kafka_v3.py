@@ -248,9 +248,8 @@ class KafkaV3:
         return await run_in_threadpool(self._created, request, asked)
 
     def _created(self, request: Request, asked: CreateTopic) -> Answer | Fault:
-        wrong = self._cluster.fault(request.path_params["cluster_id"]) or requests.topic_fault(
-            asked.topic_name
-        )
+        name = asked.topic_name
+        wrong = self._cluster.fault(request.path_params["cluster_id"]) or requests.topic_fault(name)
         if wrong is not None:
             return wrong
         links = self._cluster.links(request)
@@ -283,7 +282,7 @@ class KafkaV3:
         if fault is not None:
             return fault
         self._log.delete(named["topic_name"])
-        return Answer(b"", None, 204)
+        return Answer(b"", JSON_MEDIA, 204)
 
 
 def partition_of(known: TopicDescription, number: int) -> PartitionDescription | Fault:

@@ -16,12 +16,22 @@ from pinterest_pipeline.gateway.error_codes import (
     EVERYWHERE,
     NOT_FOUND,
     OF_ACCESS,
+    QUOTA_EXCEEDED,
+    RATE_EXCEEDED,
     RETRIABLE,
+    UNAUTHENTICATED,
     Kind,
     kafka_v3_code,
     kinesis_status,
 )
-from pinterest_pipeline.gateway.operations import PATH_NUMBERS, Access, Api, Operation, Parameter
+from pinterest_pipeline.gateway.operations import (
+    IDEMPOTENCY_KEY,
+    PATH_NUMBERS,
+    Access,
+    Api,
+    Operation,
+    Parameter,
+)
 from pinterest_pipeline.gateway.responses import (
     JSON_MEDIA,
     KAFKA_MEDIA,
@@ -46,6 +56,10 @@ _KEYS: Final[Json] = {
 }
 
 
+_LATER: Final = (RATE_EXCEEDED, QUOTA_EXCEEDED)  # whose faults say themselves when
+_ECHOED: Final[Json] = {
+    "Idempotency-Key": {"description": "The key of the request, which was kept", "schema": {"type": "string"}}
+}
 _NAME: Final[Json] = {"type": "string", "minLength": 1}
 _NUMBER: Final[Json] = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 _PATH_SCHEMAS: Final[Mapping[str, Json]] = dict.fromkeys(PATH_NUMBERS, _NUMBER) | {
@@ -100,10 +114,9 @@ class _Writer:
             written["description"] = _needs(operation.access)
             written["x-access"] = {"verb": operation.access.verb, "noun": operation.access.noun}
         if operation.body is not None:
-            schema = self._schemas[id(operation.body.type)]
             written["requestBody"] = {
                 "required": operation.body.required,
-                "content": {media: {"schema": schema} for media in operation.body.media},
+                "content": self._content(operation.body.media, operation.body.type, operation.body.types),
             }
         return written
 
@@ -126,20 +139,28 @@ class _Writer:
         for status, type_ in operation.answers.items():
             answers[str(status)] = {"description": HTTPStatus(status).phrase}
             if type_ is not None:
-                content = {operation.media: {"schema": self._schemas[id(type_)]}}
-                answers[str(status)]["content"] = content
+                media = (operation.media, *operation.other_media)
+                answers[str(status)]["content"] = self._content(media, type_, {})
+            if IDEMPOTENCY_KEY in operation.parameters:
+                answers[str(status)]["headers"] = _ECHOED
         return answers
+
+    def _content(self, media: Sequence[str], type_: Any, types: Mapping[str, Any]) -> Json:
+        """What may come in each media type: `type_`, unless `types` names another one."""
+        return {name: {"schema": self._schemas[id(types.get(name, type_))]} for name in media}
 
     def _faults(self, operation: Operation) -> Json:
         by_status: dict[int, list[Kind]] = {}
         for kind in _kinds(operation):
             by_status.setdefault(_status(operation.api, kind), []).append(kind)
-        return {str(status): _fault(operation.api, kinds) for status, kinds in by_status.items()}
+        media = (FAULT_MEDIA[operation.api], *operation.other_media)
+        return {str(status): _fault(operation.api, media, kinds) for status, kinds in by_status.items()}
 
 
 def _types(operation: Operation) -> Iterator[Any]:
     if operation.body is not None:
         yield operation.body.type
+        yield from operation.body.types.values()
     yield from (parameter.type for parameter in operation.parameters)
     yield from (type_ for type_ in operation.answers.values() if type_ is not None)
 
@@ -157,36 +178,43 @@ def _needs(access: Access) -> str:
 def _kinds(operation: Operation) -> list[Kind]:
     """What may go wrong, each kind once; a parameter of a path may hold what fits no route."""
     unrouted = (NOT_FOUND,) if "{" in operation.path else ()
-    of_access = () if operation.access is None else OF_ACCESS
-    return list(dict.fromkeys((*operation.faults, *unrouted, *of_access, *EVERYWHERE)))
+    guarded = OF_ACCESS if operation.access is not None else ()
+    return list(dict.fromkeys((*operation.faults, *guarded, *unrouted, *EVERYWHERE)))
 
 
 def _status(api: Api, kind: Kind) -> int:
     return kinesis_status(kind) if api == "kinesis" else kind.status
 
 
-def _fault(api: Api, kinds: Sequence[Kind]) -> Json:
+def _fault(api: Api, media: Sequence[str], kinds: Sequence[Kind]) -> Json:
     codes = list(dict.fromkeys(_code(api, kind) for kind in kinds))
     field, type_ = ("__type", KinesisError) if api == "kinesis" else ("error_code", KafkaError)
     schema = {"$ref": _REFERENCE.format(name=type_.__name__), "properties": {field: {"enum": codes}}}
     fault: Json = {
         "description": "; ".join(f"{_code(api, kind)}: {kind.when}" for kind in kinds),
-        "content": {FAULT_MEDIA[api]: {"schema": schema}},
+        "content": {name: {"schema": schema} for name in media},
     }
-    if any(kind in RETRIABLE for kind in kinds):
-        fault["headers"] = _retry_after(required=all(kind in RETRIABLE for kind in kinds))
-    return fault
+    headers = _headers(kinds)
+    return fault | ({"headers": headers} if headers else {})
 
 
-def _retry_after(*, required: bool) -> Json:
-    schema = {"type": "string", "pattern": "^[0-9]+$"}
-    return {
-        "Retry-After": {
+def _headers(kinds: Sequence[Kind]) -> Json:
+    """The headers that come with errors of one status."""
+    headers: Json = {}
+    later = [kind for kind in kinds if kind in (*RETRIABLE, *_LATER)]
+    if later:
+        headers["Retry-After"] = {
             "description": "Seconds after which to try again",
-            "required": required,
-            "schema": schema,
+            "required": len(later) == len(kinds),
+            "schema": {"type": "string", "pattern": "^[0-9]+$"},
         }
-    }
+    if UNAUTHENTICATED in kinds:
+        headers["WWW-Authenticate"] = {
+            "description": "How to show a key",
+            "required": True,
+            "schema": {"type": "string"},
+        }
+    return headers
 
 
 def _code(api: Api, kind: Kind) -> int | str:

@@ -5,7 +5,7 @@ another.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from starlette.requests import Request
@@ -73,6 +73,8 @@ class Body:
     type: Any
     media: tuple[str, ...]
     required: bool = True
+    types: Mapping[str, Any] = field(default_factory=dict)
+    """The type in media types where it is another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ class Operation:
     """The type of the body of each status that is no fault; None for an answer without a body."""
     media: str
     """The media type of the answers."""
+    other_media: tuple[str, ...] = ()
+    """What the answers also come as, for callers that accept only that."""
     body: Body | None = None
     parameters: tuple[Parameter, ...] = ()
     faults: tuple[Kind, ...] = ()

@@ -15,11 +15,12 @@ from pinterest_pipeline.eventlog.base import Headers, Once
 from pinterest_pipeline.gateway.error_codes import MISSING_VALUE, Fault
 from pinterest_pipeline.gateway.responses import Answer, Streamed
 
-T = TypeVar("T", bound=Answer | Streamed | Fault)
-
 _KEY: Final = re.compile(r'"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,255})"|([\x21\x23-\x5b\x5d-\x7e]{1,255})')
 _TRACE: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _MAX_TRACE_STATE: Final = 512
+
+
+A = TypeVar("A", Answer, Streamed, Answer | Fault, Answer | Streamed | Fault)
 
 
 def once(request: Request, body: bytes) -> Once | Fault | None:
@@ -42,14 +43,6 @@ def once(request: Request, body: bytes) -> Once | Fault | None:
     return Once(f"{caller}/{key[1] or key[2]}", digest.digest())
 
 
-def echoed(request: Request, answer: T) -> T:
-    """The answer with the Idempotency-Key of its request: so the caller knows that the key was kept."""
-    key = request.headers.get("idempotency-key")
-    if key is None or isinstance(answer, Fault):
-        return answer
-    return replace(answer, headers=(*answer.headers, ("idempotency-key", key)))
-
-
 def nth(whole: Once, number: int, record: bytes) -> Once:
     """The n-th record of a request that comes in single records, as a request of its own.
 
@@ -57,6 +50,14 @@ def nth(whole: Once, number: int, record: bytes) -> Once:
     """
     digest = hashlib.blake2b(whole.fingerprint + record, digest_size=16).digest()
     return Once(f"{whole.key}\\{number}", digest)
+
+
+def echoed(request: Request, answer: A) -> A:
+    """The answer with the Idempotency-Key of its request: so the caller knows that the key was kept."""
+    key = request.headers.get("idempotency-key")
+    if key is None or isinstance(answer, Fault):
+        return answer
+    return replace(answer, headers=(*answer.headers, ("idempotency-key", key)))
 
 
 def trace_headers(request: Request) -> Headers:

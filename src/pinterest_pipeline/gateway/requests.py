@@ -11,14 +11,25 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 
 from pinterest_pipeline.eventlog.base import Headers, Record
-from pinterest_pipeline.gateway.error_codes import INVALID_NAME, MISSING_VALUE, NOT_JSON, TOO_LARGE, Fault
+from pinterest_pipeline.gateway.error_codes import (
+    FORBIDDEN,
+    INVALID_NAME,
+    MISSING_VALUE,
+    NOT_JSON,
+    TOO_LARGE,
+    Fault,
+)
 
 T = TypeVar("T")
 
 _TOPIC_NAME: Final = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
-_STREAM_NAME: Final = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+_STREAM_NAME: Final = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9_.-]{1,128}")
+_NUMBER: Final = re.compile(r"[0-9]{1,10}")
 _MAX_SHARDS: Final = 1_000
 _MAX_PARTITION_KEY: Final = 256
+INTERNAL: Final = "__"
+"""How the names of the cluster's own topics begin, as `__consumer_offsets`."""
+
 MAX_PUT_RECORDS: Final = 500
 """Kinesis takes no more records in one request."""
 
@@ -28,18 +39,43 @@ def any_json() -> msgspec.Raw:
     return msgspec.Raw(b"null")
 
 
+PartitionNumber = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 2)]
+
+
 class ProduceRecord(msgspec.Struct, forbid_unknown_fields=True):
+    """A record as JSON; a value of null is a tombstone."""
+
     value: msgspec.Raw = msgspec.field(default_factory=any_json)
     key: msgspec.Raw = msgspec.field(default_factory=any_json)
-    partition: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    partition: PartitionNumber | None = None
 
 
-class Produce(msgspec.Struct, forbid_unknown_fields=True):
-    records: list[ProduceRecord]
-    key_schema: Any = None  # what follows belongs to formats with a schema; JSON takes and ignores it
+class BinaryRecord(msgspec.Struct, forbid_unknown_fields=True):
+    """A record in base64; a value of null is a tombstone."""
+
+    value: bytes | None = None
+    key: bytes | None = None
+    partition: PartitionNumber | None = None
+
+
+class _Produce(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    key_schema: Any = None  # these belong to formats with a schema; the others take and ignore them
     key_schema_id: Any = None
     value_schema: Any = None
     value_schema_id: Any = None
+
+
+class Produce(_Produce, kw_only=True):
+    """Records to append, as JSON."""
+
+    records: list[ProduceRecord]
+
+
+class ProduceBinary(_Produce, kw_only=True):
+    """Records to append, in base64."""
+
+    records: list[BinaryRecord]
 
 
 _PartitionKey = (
@@ -83,15 +119,23 @@ class CreateStream(msgspec.Struct):
 
 
 _produce: Final = msgspec.json.Decoder(Produce)
+_produce_binary: Final = msgspec.json.Decoder(ProduceBinary)
 _put_record: Final = msgspec.json.Decoder(PutRecord)
 _put_records: Final = msgspec.json.Decoder(PutRecords)
 _create_stream: Final = msgspec.json.Decoder(CreateStream)
 _text: Final = msgspec.json.Decoder(str)
 
 
+def is_topic_name(name: str) -> bool:
+    """Whether a topic can have this name."""
+    return _TOPIC_NAME.fullmatch(name) is not None
+
+
 def topic_fault(name: str) -> Fault | None:
-    """What is wrong with a topic's name."""
-    if _TOPIC_NAME.fullmatch(name):
+    """Why nothing is appended to a topic of this name."""
+    if name.startswith(INTERNAL):
+        return Fault(FORBIDDEN, f"'{name}' is a topic of the cluster's own: nobody else writes to it")
+    if is_topic_name(name):
         return None
     return Fault(
         INVALID_NAME, "a topic's name has 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'"
@@ -119,6 +163,33 @@ def produced(body: bytes, max_records: int, headers: Headers = ()) -> list[Recor
         Record(unless_null(record.value), json_key(bytes(record.key)), record.partition, headers=headers)
         for record in request.records
     ]
+
+
+def produced_binary(body: bytes, max_records: int, headers: Headers = ()) -> list[Record] | Fault:
+    """The records of `{"records":[{"value":"base64","key"?:"base64","partition"?:n}]}`."""
+    request = decoded(_produce_binary, body)
+    if isinstance(request, Fault):
+        return request
+    fault = _count_fault(len(request.records), max_records)
+    if fault is not None:
+        return fault
+    return [Record(record.value, record.key, record.partition, headers=headers) for record in request.records]
+
+
+def to_partition(records: list[Record], partition: int) -> list[Record] | Fault:
+    """The records, each of them asking for this partition and none for another one."""
+    for number, record in enumerate(records):
+        if record.partition not in (None, partition):
+            return Fault(
+                MISSING_VALUE,
+                f"records[{number}] asks for partition {record.partition}, the path for {partition}",
+            )
+    return [Record(record.value, record.key, partition, headers=record.headers) for record in records]
+
+
+def partition_number(text: str) -> int | None:
+    """The number of a partition in a path; None when it cannot be one."""
+    return int(text) if _NUMBER.fullmatch(text) and int(text) < 2**31 else None
 
 
 def put_record(body: bytes, headers: Headers = ()) -> list[Record] | Fault:

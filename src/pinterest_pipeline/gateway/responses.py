@@ -1,6 +1,6 @@
 """What the gateway answers, and the shapes of the REST proxy v2 (pure)."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,11 +13,15 @@ from pinterest_pipeline.eventlog.base import (
     TopicDescription,
 )
 from pinterest_pipeline.gateway.error_codes import (
+    FORBIDDEN,
+    NOT_ACKNOWLEDGED,
     RECORD_TOO_LARGE,
     REFUSED,
     RETRIABLE,
     RETRY_AFTER_SECONDS,
+    THROTTLED,
     Fault,
+    Kind,
     kafka_v3_code,
     kinesis_status,
 )
@@ -29,14 +33,16 @@ KINESIS_MEDIA: Final = JSON_MEDIA
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer over HTTP; further headers in lower case. One without a body has no media type."""
+    """An answer over HTTP; further headers in lower case."""
 
     body: bytes
-    media: str | None
+    media: str
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     records: int = 0
     """How many records it acknowledges or holds; only counted, not sent."""
+    handed_over: Callable[[bool], Awaitable[None]] | None = None
+    """Told, once the sending is over, whether the caller was there for all of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,19 @@ class Topic(msgspec.Struct):
     partitions: list[TopicPartition]
 
 
+class PartitionOffsets(msgspec.Struct):
+    """Where a partition begins, and the offset that is written next."""
+
+    beginning_offset: int
+    end_offset: int
+
+
+class Brokers(msgspec.Struct):
+    """The ids of the brokers."""
+
+    brokers: list[int]
+
+
 def kafka(content: Any, status: int = 200, records: int = 0) -> Answer:
     return Answer(msgspec.json.encode(content), KAFKA_MEDIA, status, records=records)
 
@@ -157,11 +176,28 @@ def refusal(fault: Fault) -> Answer:
     return Answer(msgspec.json.encode(content), KINESIS_MEDIA, fault.kind.status, _headers(fault))
 
 
-def produced(outcomes: Sequence[Receipt | Refusal]) -> Answer | Fault:
-    """One entry per record; an error as a whole only when every record was too large."""
-    if all(isinstance(outcome, Refusal) and outcome.code == "record_too_large" for outcome in outcomes):
-        return Fault(RECORD_TOO_LARGE, "every record is larger than the log takes")
-    return kafka(Produced([_offset(outcome) for outcome in outcomes]), records=_received(outcomes))
+_WHOLE: Final = (RECORD_TOO_LARGE, THROTTLED, NOT_ACKNOWLEDGED)
+"""What every record of a request may have met: then the request as a whole has."""
+
+
+def produced(outcomes: Sequence[Receipt | Refusal], whole: tuple[Kind, ...] = ()) -> Answer | Fault:
+    """One entry for each record, at 403 when the log forbade one; or the fault that every record met.
+
+    `whole` names what may be wrong with the request as a whole beside size, quota and acknowledgement.
+    """
+    if all(type(outcome) is Receipt for outcome in outcomes):
+        return kafka(Produced([_offset(outcome) for outcome in outcomes]), records=len(outcomes))
+    kinds = {REFUSED[outcome.code] if isinstance(outcome, Refusal) else None for outcome in outcomes}
+    for kind in (*_WHOLE, *whole):
+        if kinds == {kind}:
+            return Fault(kind, f"none of the records landed: {_reason(outcomes)}")
+    status = FORBIDDEN.status if FORBIDDEN in kinds else 200
+    content = Produced([_offset(outcome) for outcome in outcomes])
+    return kafka(content, status, records=_received(outcomes))
+
+
+def _reason(outcomes: Sequence[Receipt | Refusal]) -> str:
+    return next(outcome.reason for outcome in outcomes if isinstance(outcome, Refusal))
 
 
 def _received(outcomes: Sequence[Receipt | Refusal]) -> int:

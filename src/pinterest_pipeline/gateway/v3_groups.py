@@ -130,7 +130,8 @@ class V3Groups:
         group, found = named["consumer_group_id"], self._member(named)
         if isinstance(found, Fault):
             return found
-        held = [_assignment(links, group, found.id, part) for part in found.partitions]
+        seen = links.visible("topic", {topic for topic, _ in found.partitions})
+        held = [_assignment(links, group, found.id, part) for part in found.partitions if part[0] in seen]
         path = ("consumer-groups", group, "consumers", found.id, "assignments")
         return links.listed("KafkaConsumerAssignment", held, *path)
 
@@ -162,12 +163,13 @@ class V3Groups:
         known = self._log.describe_group(group)
         holders = {part: member for member in known.members for part in member.partitions}
         lags = []
-        for topic, positions in sorted(self._log.positions(group).items()):
+        found = self._log.positions(group)
+        for topic in links.visible("topic", sorted(found)):
             with contextlib.suppress(UnknownTopic):  # deleted meanwhile
                 ends = self._log.ends(topic)
                 lags += [
                     _lag(links, group, (topic, number), position, ends[number], holders.get((topic, number)))
-                    for number, position in sorted(positions.items())
+                    for number, position in sorted(found[topic].items())
                     if number in ends
                 ]
         return lags

@@ -100,8 +100,8 @@ class OneCluster:
         return Fault(UNKNOWN_CLUSTER, f"there is no cluster '{asked[:100]}' here, only '{self._id}'")
 
     def links(self, request: Request) -> Links:
-        clusters = f"{str(request.base_url).rstrip('/')}{CLUSTERS}"
-        return Links(clusters, self._log.cluster(), partial(visible, request))
+        here = f"{str(request.base_url).rstrip('/')}{CLUSTERS}"
+        return Links(here, self._log.cluster(), partial(visible, request))
 
     def shown(self, show: Show) -> Handler:
         """Answers with what `show` makes of the path."""

@@ -37,13 +37,16 @@ _SINGULAR: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Addresses of what belongs to a cluster; a path is given in its parts: `("topics", "pin")`."""
+    """Addresses of what belongs to a cluster; a path is given in its parts: `("topics", "pin")`.
+
+    A caller is led only to what it may see.
+    """
 
     clusters: str
     """The address of the list of clusters."""
     cluster: Cluster
     visible: Callable[[Noun, Iterable[str]], list[str]]
-    """Which of these names the caller may describe."""
+    """Those of the names that the caller may see."""
 
     def to(self, *path: str | int) -> str:
         return "/".join((self.clusters, *(quote(str(part), safe="") for part in (self.cluster.id, *path))))

@@ -37,7 +37,7 @@ class Client:
         answer = self._send(method, path, **options)
         if not _DOCUMENTS:
             _DOCUMENTS.update(self._send("GET", "/openapi.json").json())
-        documented.check(_DOCUMENTS, method, path, answer)
+        documented.check(_DOCUMENTS, method, answer.request.url.path, answer)
         return answer
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
