@@ -243,9 +243,7 @@ class KafkaV3:
         if isinstance(asked, Fault):
             return asked
         fault = denied(request, "create", "topic", asked.topic_name)
-        if fault is not None:
-            return fault
-        return await run_in_threadpool(self._created, request, asked)
+        return await run_in_threadpool(self._created, request, asked) if fault is None else fault
 
     def _created(self, request: Request, asked: CreateTopic) -> Answer | Fault:
         name = asked.topic_name
