@@ -201,6 +201,9 @@ class Admin:
             except KafkaException as error:
                 self.client.poll(0)
                 self._clients.check()
+                if error.args[0].code() == KafkaError._TIMED_OUT:
+                    # A client whose coordinator was killed never asks it again, though it is back.
+                    self.client = self._clients.admin()
                 if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
                     raise translated(error.args[0], what) from None
                 time.sleep(0.05)

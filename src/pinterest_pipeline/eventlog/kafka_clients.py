@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from pinterest_pipeline.config import KafkaSettings
 from pinterest_pipeline.errors import Forbidden, MissingPart, SettingError
-from pinterest_pipeline.eventlog.kafka_errors import LOGIN_REFUSED, forbidden
+from pinterest_pipeline.eventlog.kafka_errors import forbidden, is_login_refused
 
 _REPEATED: Final = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE}
 _REFUSED_SECONDS: Final = 5.0
@@ -66,7 +66,7 @@ class Clients:
         self._refused = self._said = ""
 
     def _note(self, error: KafkaError) -> None:
-        if error.code() in LOGIN_REFUSED:
+        if is_login_refused(error):
             self._refused, self._refused_at = error.str(), time.monotonic()
         said = "brokers are away" if error.code() in _REPEATED else error.str()
         if said != self._said:

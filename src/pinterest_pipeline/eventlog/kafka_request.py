@@ -31,11 +31,11 @@ class Request:
         self.topic = topic
         self.records = records
         self.once = once
-        self.size = sum(
-            _RECORD_OVERHEAD + len(record.value or b"") + len(record.key or b"") for record in records
+        self.size = _RECORD_OVERHEAD * len(records) + sum(
+            [len(record.value or b"") + len(record.key or b"") for record in records]
         )
-        self.places: Sequence[int | Refusal] | None = None
-        """The partition of each record, or why it has none; None until they are chosen."""
+        self.places: Sequence[Any] = ()
+        """The partition of each record, or the Refusal that says why it has none; () until then."""
         self.known: Topic | None = None
         """The topic as it was when they were chosen."""
         self.left = 0

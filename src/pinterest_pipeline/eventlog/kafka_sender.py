@@ -65,7 +65,7 @@ class Sender:
 
     def send(self, request: Request) -> bool:
         """Send what has no outcome yet; True when nothing has to be sent. One thread at a time."""
-        places, outcomes = request.places or (), request.outcomes
+        places, outcomes = request.places, request.outcomes
         for index, place in enumerate(places):
             if isinstance(place, Refusal):
                 outcomes[index] = place
@@ -130,11 +130,9 @@ class Sender:
         if error is not None:
             request.outcomes[index] = GONE if error.code() in _GONE_CODES else refusal(error)
         elif message is not None:
-            partition, offset = message.partition(), message.offset()
+            offset = message.offset()
             request.outcomes[index] = (
-                _UNTOLD
-                if partition is None or offset is None
-                else Receipt(partition, offset, message.timestamp()[1])
+                _UNTOLD if offset is None else Receipt(request.places[index], offset, message.timestamp()[1])
             )
         request.left -= 1
         if not request.left:

@@ -67,21 +67,24 @@ class Topic:
         places: list[int | Refusal] = []
         partitions, turn = self.partitions, self._turn
         for record in records:
-            refusal = self._refusal(record, now, largest)
-            if refusal is not None:
-                places.append(refusal)
-            elif record.partition is not None:
-                places.append(record.partition)
-            elif record.key is not None:
-                places.append(partitioner(record.key, partitions))
+            key, value, partition = record.key, record.value, record.partition
+            size = (len(key) if key else 0) + (len(value) if value else 0)
+            if size > largest or partition is not None or record.timestamp is not None:
+                refusal = self._refusal(record, size, now, largest)
+                if refusal is not None:
+                    places.append(refusal)
+                    continue
+            if partition is not None:
+                places.append(partition)
+            elif key is not None:
+                places.append(partitioner(key, partitions))
             else:
                 places.append(turn)
                 turn = turn + 1 if turn + 1 < partitions else 0
         self._turn = turn
         return places
 
-    def _refusal(self, record: Record, now: int, largest: int) -> Refusal | None:
-        size = len(record.value or b"") + len(record.key or b"")
+    def _refusal(self, record: Record, size: int, now: int, largest: int) -> Refusal | None:
         if size > largest:
             reason = f"key and value have {size} bytes, the log takes {largest}"
             return Refusal("record_too_large", reason)

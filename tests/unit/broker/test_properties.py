@@ -37,6 +37,7 @@ def test_further_listeners_are_added_and_other_properties_win() -> None:
 
 
 def test_a_cluster_has_an_id_of_its_own_in_kafkas_form() -> None:
-    first, second = cluster_id(), cluster_id()
-    assert first != second
-    assert len(base64.urlsafe_b64decode(first + "==")) == 16
+    names = {cluster_id() for _ in range(1_000)}
+    assert len(names) == 1_000
+    assert not any(name.startswith("-") for name in names)
+    assert {len(base64.urlsafe_b64decode(name + "==")) for name in names} == {16}
