@@ -1,24 +1,26 @@
-"""`make bench`: `python -m bench [ingest|gateway|answers] [--posts N]`; prints a table of figures and ratios."""
+"""`make bench`: `python -m bench [ingest|gateway|sink|answers] [--posts N]`; prints figures and ratios."""
 
 import argparse
 import tempfile
 from pathlib import Path
 
-from bench import answers, gateway, ingest
+from bench import answers, gateway, ingest, sink
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument(
-        "what", nargs="*", default=["ingest", "gateway", "answers"], help="ingest, gateway, answers"
+        "what", nargs="*", default=["ingest", "gateway", "sink", "answers"], help="any of the default four"
     )
-    parser.add_argument("--posts", type=int, default=1_000_000, help="posts of the 'answers' run")
+    parser.add_argument("--posts", type=int, default=1_000_000, help="posts of 'answers', records of 'sink'")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pinpipe-bench-", dir=Path.cwd()) as folder:
         if "ingest" in arguments.what:
             ingest.run(Path(folder))
         if "gateway" in arguments.what:
             gateway.run(Path(folder))
+        if "sink" in arguments.what:
+            sink.run(Path(folder), arguments.posts)
         if "answers" in arguments.what:
             answers.run(Path(folder), arguments.posts)
 

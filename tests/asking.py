@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -10,7 +10,6 @@ from starlette.types import ASGIApp, Message
 
 JSON = "application/vnd.kafka.json.v2+json"
 BINARY = "application/vnd.kafka.binary.v2+json"
-KAFKA = "application/vnd.kafka.v2+json"
 
 
 class Asking:
@@ -109,3 +108,18 @@ class Consumer:
         }
         await self.asking.app(scope, receive, send)
         return b"".join(message.get("body", b"") for message in sent)
+
+
+def code(answer: httpx.Response) -> tuple[int, int]:
+    """Status and error code of an error, which must say something."""
+    assert answer.json()["message"]
+    return answer.status_code, answer.json()["error_code"]
+
+
+def send(asking: Asking, topic: str, *values: Any) -> None:
+    """Produce values without keys."""
+    asking.produce(topic, *({"value": value} for value in values))
+
+
+OpenGateway = Callable[..., Asking]
+"""Opens one more gateway over the same log and instances."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from pinterest_pipeline import key_commands
+from pinterest_pipeline import key_commands, landing_commands
 from pinterest_pipeline.config import explained, load_settings
 from pinterest_pipeline.errors import BadInput, Disagreement, DiskFull, PipelineError, is_disk_full
 from pinterest_pipeline.records.names import BRANCHES, Branch
@@ -32,6 +32,8 @@ ROOMS = "One room each, in the order of the flow"
 LOOK = "Look and prove"
 
 app.add_typer(key_commands.app, name="keys", rich_help_panel=ROOMS)
+for command in (landing_commands.sink, landing_commands.compact):
+    app.command(rich_help_panel=ROOMS)(command)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 PostsFile = Annotated[
@@ -278,17 +280,6 @@ def kafka(exit_with_parent: ExitWithParent = False) -> None:
                 node.check()
         finally:
             node.stop()
-
-
-@app.command(rich_help_panel=ROOMS)
-def sink(exit_with_parent: ExitWithParent = False) -> None:
-    """Write the topics as objects, until Ctrl-C."""
-    from pinterest_pipeline.local import stop_event
-    from pinterest_pipeline.pipeline import Workspace, run_sink
-
-    workspace = Workspace(load_settings())
-    with workspace.only_one("sink"):
-        run_sink(workspace, stop_event(exit_with_parent=exit_with_parent))
 
 
 @app.command(rich_help_panel=ROOMS)

@@ -8,6 +8,7 @@ addresses of the HTTP API come from `db_creds.yaml`, as in the original project.
 import json
 import os
 import re
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
@@ -111,7 +112,8 @@ class GatewaySettings(_Group):
     def _one_body_fits(self) -> "GatewaySettings":
         if self.max_bytes_in_flight < self.max_body_bytes:
             raise ValueError(
-                "max_bytes_in_flight is smaller than max_body_bytes, so that no large body would be taken"
+                f"{PREFIX}GATEWAY__MAX_BYTES_IN_FLIGHT is smaller than {PREFIX}GATEWAY__MAX_BODY_BYTES,"
+                " so that no large body would be taken"
             )
         return self
 
@@ -128,6 +130,9 @@ class LogSettings(_Group):
     )
     max_record_bytes: int = Field(
         2**20, ge=1024, description="Largest record (key and value) the log takes, in bytes."
+    )
+    session_seconds: float = Field(
+        10.0, gt=0, description="Silence after which a member of a group of the sqlite log loses its share."
     )
 
 
@@ -311,7 +316,10 @@ def load_settings(**overrides: Any) -> Settings:
             _problems(error), "see 'pinpipe settings' for all names and what they take"
         ) from None
     except ValueError as error:  # pinpipe.toml that is not TOML, or a group that is not JSON
-        raise SettingError(f"the settings cannot be read: {error}") from None
+        raise SettingError(
+            f"the settings cannot be read: {error}",
+            "PINPIPE_KAFKA__PROPERTIES and whole groups are JSON objects, pinpipe.toml is TOML",
+        ) from None
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
@@ -354,7 +362,7 @@ def explained(group: type[BaseModel] = Settings, prefix: str = PREFIX) -> list[t
 
 
 def _refuse_unknown_variables() -> None:
-    known = {variable for variable, _, _ in explained()}
+    known = {variable for variable, _, _ in explained()} | {_CRASH_VARIABLE}
     for name in os.environ:
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             raise SettingError(
@@ -468,3 +476,17 @@ def load_credentials(path: Path) -> Credentials:
         )
         known = ", ".join(Credentials.model_fields)
         raise SettingError(f"{path} has a wrong key or value: {wrong}", f"known keys: {known}") from None
+
+
+_CRASH_VARIABLE = PREFIX + "CRASH_AT"
+_passes: dict[str, int] = {}
+
+
+def crash_at(point: str) -> None:
+    """Die here at once if the tests of crashes ask for it by PINPIPE_CRASH_AT=<point>[:<n-th pass>]."""
+    wanted, _, number = os.environ.get(_CRASH_VARIABLE, "").partition(":")
+    if wanted != point:
+        return
+    _passes[point] = _passes.get(point, 0) + 1
+    if _passes[point] == int(number or 1):
+        os.kill(os.getpid(), signal.SIGKILL)

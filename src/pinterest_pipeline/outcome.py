@@ -8,6 +8,7 @@ from typing import Any
 from pinterest_pipeline.analyses.catalog import load
 from pinterest_pipeline.cleaning.rules import RULES
 from pinterest_pipeline.errors import Fatal
+from pinterest_pipeline.landing import sink_problems
 from pinterest_pipeline.ledger.account import TableAccount
 from pinterest_pipeline.pipeline import Workspace, answers, changes, table_account
 from pinterest_pipeline.records.names import BRANCHES, TABLES, Branch
@@ -49,6 +50,8 @@ def outcome(workspace: Workspace, branches: tuple[Branch, ...] = BRANCHES) -> Ou
     with workspace.engine() as engine:
         found = {branch: answers(workspace, engine, branch) for branch in branches}
     problems = [text for tables in accounts.values() for table in tables.values() for text in table.problems]
+    if "batch" in branches:
+        problems += sink_problems(workspace)
     return Outcome(
         answers=found,
         accounts=accounts,

@@ -4,7 +4,6 @@ import fcntl
 import os
 import shutil
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -40,8 +39,7 @@ from pinterest_pipeline.records.names import TABLES, Branch
 from pinterest_pipeline.records.names import Table as TableName
 from pinterest_pipeline.records.receipts import Account, read_accounts
 from pinterest_pipeline.s3server.address import object_settings
-from pinterest_pipeline.sink.worker import GROUP as SINK_GROUP
-from pinterest_pipeline.sink.worker import Sink
+from pinterest_pipeline.sink.rules import PIPELINE_GROUP
 from pinterest_pipeline.tables.delta import Table
 
 _READ_RECORDS = 5_000
@@ -144,7 +142,13 @@ class Workspace:
 
     def _log(self, name: str, partitioner: Callable[[bytes, int], int]) -> EventLog:
         self.root.mkdir(parents=True, exist_ok=True)
-        return SqliteEventLog(self.root / name, partitioner, self.settings.log.max_record_bytes)
+        settings = self.settings.log
+        return SqliteEventLog(
+            self.root / name,
+            partitioner,
+            settings.max_record_bytes,
+            session_seconds=settings.session_seconds,
+        )
 
     def _table(self, branch: Branch, name: str) -> Table:
         return Table(self.root / "tables" / branch / name)
@@ -180,17 +184,6 @@ def prepare(settings: Settings, branch: Branch, log: EventLog) -> None:
         if name not in existing:
             with suppress(TopicExists):
                 log.create(name, partitions)
-
-
-def run_sink(workspace: Workspace, stop: threading.Event) -> None:
-    """Land the pipeline's topics as objects until told to stop."""
-    log = workspace.topics_log()
-    try:
-        prepare(workspace.settings, "batch", log)
-        topics = [names.topic(workspace.settings.pipeline_id, table) for table in TABLES]
-        Sink(log, workspace.objects(), topics, workspace.settings.sink).run(stop)
-    finally:
-        log.close()
 
 
 def load_batch(workspace: Workspace, engine: DuckDBEngine) -> dict[TableName, Loaded]:
@@ -380,7 +373,7 @@ def _lags(workspace: Workspace, branch: Branch, log: EventLog) -> list[Lag]:
         prefix = source if branch == "batch" else _stream_source(log, source)
         keys = {part: f"{prefix}/{part if branch == 'batch' else shard_id(part)}" for part in ends}
         loaded = workspace.table(branch, table).positions(list(keys.values()))
-        landed = log.committed(SINK_GROUP, source) if branch == "batch" else ends
+        landed = log.committed(PIPELINE_GROUP, source) if branch == "batch" else ends
         found += [
             Lag(source, part, end, landed.get(part, 0), loaded[keys[part]]) for part, end in ends.items()
         ]

@@ -14,6 +14,7 @@ import pytest
 
 from pinterest_pipeline.config import Settings, SinkSettings, StreamSettings
 from pinterest_pipeline.eventlog.base import Record
+from pinterest_pipeline.landing import run_sink
 from pinterest_pipeline.outcome import disagreements, outcome
 from pinterest_pipeline.pipeline import (
     StreamLoader,
@@ -21,7 +22,6 @@ from pinterest_pipeline.pipeline import (
     lags,
     load_batch,
     prepare,
-    run_sink,
 )
 from pinterest_pipeline.posts.generator import generate
 from pinterest_pipeline.records import names

@@ -1,6 +1,7 @@
 """What the documents say is what the code has."""
 
 import re
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.gateway.error_codes import KINDS
 from pinterest_pipeline.gateway.v3 import v3_operations
+from pinterest_pipeline.sink.keys import KEYS, Key
 
 REPOSITORY = Path(__file__).parents[2]
 DOCUMENTS = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")]
@@ -58,6 +60,26 @@ def test_every_operation_of_rest_v3_is_described(tmp_path: Path) -> None:
     assert len(operations) > 20
     missing = [one.id for one in operations if f"`{one.method} {one.path}`" not in described]
     assert missing == []
+
+
+def test_every_key_of_the_sink_is_described_with_what_it_does() -> None:
+    described = text("docs/reference/sink.md")
+    rows: dict[str, Callable[[Key], tuple[str, ...]]] = {
+        "honoured": lambda key: (f"`{key.default}`" if key.default else "", key.meaning),
+        "refused": lambda key: (
+            " or ".join(f"`{value}`" if value else "empty" for value in key.allowed),
+            key.meaning,
+        ),
+        "without effect": lambda key: (key.meaning,),
+    }
+    missing = [
+        key.name
+        for key in KEYS
+        if " | ".join((f"| `{key.name}`", *rows[key.kind](key))) + " |" not in described
+    ]
+    assert missing == []
+    named = re.findall(r"^\| `([a-z0-9.]+)` \|", described, re.MULTILINE)
+    assert sorted(named) == sorted(key.name for key in KEYS)
 
 
 def test_every_setting_says_what_it_is() -> None:

@@ -11,6 +11,7 @@ from typing import Final
 
 from pinterest_pipeline.errors import (
     BadInput,
+    Fenced,
     Forbidden,
     IllegalState,
     UnknownGroup,
@@ -28,8 +29,9 @@ from pinterest_pipeline.gateway.consumer_shapes import (
     Subscribe,
 )
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
-from pinterest_pipeline.gateway.requests import INTERNAL
+from pinterest_pipeline.gateway.requests import INTERNAL, is_topic_name
 
+_SHOWN: Final = 100  # characters of a wrong name in an error
 _KNOWN_SECONDS: Final = 1.0
 """How long what is known of a topic is believed: the cluster is not asked at every request."""
 
@@ -48,7 +50,9 @@ class Consumers:
         self._store.create(group, name, settings)
 
     def remove(self, instance: Instance) -> None:
-        self.keep(instance)
+        """Remove an instance; keeps what it was delivered where its group is still ours alone."""
+        with suppress(IllegalState, Fenced):
+            self.keep(instance)
         self._store.remove(instance)
 
     # What is read
@@ -67,8 +71,9 @@ class Consumers:
         self._shared(instance, names)
 
     def unsubscribe(self, instance: Instance) -> None:
-        """Read nothing any more, neither by subscription nor by assignment."""
-        self.keep(instance)
+        """Read nothing any more, neither by subscription nor by assignment; keeps as `remove` does."""
+        with suppress(IllegalState, Fenced):
+            self.keep(instance)
         self._store.subscribe(instance, None)
 
     def subscribed(self, instance: Instance) -> list[str]:
@@ -150,6 +155,9 @@ class Consumers:
 
     def _commit_delivered(self, instance: Instance) -> None:
         holdings = [holding for holding in self._store.holdings(instance) if holding.dirty]
+        if not holdings:
+            return
+        self._refuse_members(instance.group)
         known = self._topics({holding.topic for holding in holdings})
         for topic, of_topic in _by_topic(holdings).items():
             same = [holding for holding in of_topic if known.get(topic, ("",))[0] == holding.topic_id]
@@ -171,6 +179,7 @@ class Consumers:
         if instance.subscription is not None:
             for part in positions:
                 self._refuse_other(instance, part)
+        self._refuse_members(instance.group)
         for topic in dict.fromkeys(topic for topic, _ in positions):
             of_topic = {number: position for (name, number), position in positions.items() if name == topic}
             self._log.commit(instance.group, topic, of_topic)
@@ -253,6 +262,8 @@ class Consumers:
         return found
 
     def _topic(self, name: str) -> tuple[str, int]:
+        if not is_topic_name(name):
+            raise UnknownTopic(name[:_SHOWN])
         now = time.monotonic()
         until, known = self._known.get(name, (0.0, ("", 0)))
         if now < until:
@@ -282,7 +293,7 @@ class Consumers:
 def _check_allowed(instance: Instance, topics: Iterable[str]) -> None:
     for topic in topics:
         if not instance.may_read(topic):
-            raise Forbidden(f"the key has no scope to read topic '{topic[:100]}'")
+            raise Forbidden(f"the key has no scope to read topic '{topic[:_SHOWN]}'")
 
 
 def _by_topic(holdings: Iterable[Holding]) -> dict[str, list[Holding]]:

@@ -25,7 +25,7 @@ from pinterest_pipeline.gateway.consumer_shapes import query_number
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
 from pinterest_pipeline.gateway.consumer_turns import Turn
 from pinterest_pipeline.gateway.consumer_waiting import Waiting
-from pinterest_pipeline.gateway.error_codes import FORMAT_MISMATCH, Fault
+from pinterest_pipeline.gateway.error_codes import FORMAT_MISMATCH, WRONG_METHOD, Fault
 from pinterest_pipeline.gateway.repeats import echoed, once
 from pinterest_pipeline.gateway.responses import KAFKA_MEDIA, Answer
 
@@ -55,6 +55,8 @@ class ConsumerRecords:
         self._waiting = Waiting(log, store)
 
     async def __call__(self, request: Request) -> Answer | Fault:
+        if request.method != "GET":  # HEAD gets no body, and must not move past what the body would hold
+            return Fault(WRONG_METHOD, f"{request.method} reads no records, send GET")
         body = await settings_body(request, self._settings)  # read, so that a caller who goes is noticed
         asked = body if isinstance(body, Fault) else _asked(request)
         if isinstance(asked, Fault):

@@ -9,8 +9,14 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from pinterest_pipeline.eventlog.base import Part
-from pinterest_pipeline.gateway.error_codes import ILLEGAL_STATE, INVALID_CONSUMER, MISSING_VALUE, Fault
-from pinterest_pipeline.gateway.requests import Offset, PartitionNumber, decoded
+from pinterest_pipeline.gateway.error_codes import (
+    ILLEGAL_STATE,
+    INVALID_CONSUMER,
+    INVALID_NAME,
+    MISSING_VALUE,
+    Fault,
+)
+from pinterest_pipeline.gateway.requests import Offset, PartitionNumber, decoded, is_topic_name
 
 Format = Literal["binary", "json"]
 _NEEDS_REGISTRY: Final = ("avro", "jsonschema", "protobuf")
@@ -125,7 +131,7 @@ class CommittedOffsets(msgspec.Struct):
 
 
 class JsonRecord(msgspec.Struct):
-    """A record whose key and value are JSON."""
+    """A record of an instance of format json; one of format binary has key and value in base64, or null."""
 
     topic: str
     key: msgspec.Raw
@@ -223,6 +229,9 @@ def subscription(body: bytes) -> Subscribe | Fault:
         )
     if not request.topics and not request.topic_pattern:
         return Fault(MISSING_VALUE, "send topics or topic_pattern; DELETE ends a subscription")
+    for name in request.topics or ():
+        if not is_topic_name(name):
+            return Fault(INVALID_NAME, f"'{name[:100]}' cannot be the name of a topic")
     return request
 
 

@@ -86,6 +86,7 @@ class ConsumerOperations:
                 self._subscribe,
                 "Read topics, sharing their partitions with the group",
                 body=Body(shapes.Subscribe, _BODY),
+                faults=(error_codes.INVALID_NAME,),
             ),
             self._operation(
                 "get_subscription",
@@ -107,7 +108,7 @@ class ConsumerOperations:
             f"{_ONE}/records",
             self._records,
             "The records that follow, waiting for the first of them",
-            answer=list[shapes.BinaryRecord],
+            answer=list[shapes.JsonRecord],
             faults=(*_OF_PARTITIONS, error_codes.FORMAT_MISMATCH, error_codes.UNREADABLE_RECORD),
             parameters=(_TIMEOUT, _MAX_BYTES, _REPEAT),
         )

@@ -177,7 +177,7 @@ def answered(api: Api, answer: Answer | Fault) -> Answer:
 
 
 def respond(answer: Answer) -> ASGIApp:
-    """An answer as an application that gives it (Starlette's own takes three times as long to make)."""
+    """An answer as an application that gives it."""
 
     if answer.handed_over is not None:
         return HandedOver(answer, answer.handed_over)
@@ -189,8 +189,10 @@ def respond(answer: Answer) -> ASGIApp:
     return send_answer
 
 
-def encoding_fault(request: Request, _: Operation) -> Fault | None:
-    """What is wrong with the Content-Encoding: a small body could be a large one."""
+def encoding_fault(request: Request, operation: Operation) -> Fault | None:
+    """What is wrong with the Content-Encoding of a body that is read: a small one could be a large one."""
+    if operation.body is None:
+        return None
     for name, value in request.scope["headers"]:
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             shown = value[:100].decode("latin-1")

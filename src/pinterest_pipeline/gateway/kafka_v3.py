@@ -12,7 +12,7 @@ from pinterest_pipeline.errors import BadInput, TopicExists, UnknownTopic
 from pinterest_pipeline.eventlog.base import EventLog, PartitionDescription, TopicDescription
 from pinterest_pipeline.gateway import error_codes, requests, v3_resources
 from pinterest_pipeline.gateway import v3_shapes as shapes
-from pinterest_pipeline.gateway.access import allows, refused
+from pinterest_pipeline.gateway.access import denied
 from pinterest_pipeline.gateway.error_codes import (
     EXISTS,
     INVALID_NAME,
@@ -242,13 +242,12 @@ class KafkaV3:
         asked = requests.decoded(_create_topic, body)
         if isinstance(asked, Fault):
             return asked
-        return await run_in_threadpool(self._created, request, asked)
+        fault = denied(request, "create", "topic", asked.topic_name)
+        return await run_in_threadpool(self._created, request, asked) if fault is None else fault
 
     def _created(self, request: Request, asked: CreateTopic) -> Answer | Fault:
         name = asked.topic_name
         wrong = self._cluster.fault(request.path_params["cluster_id"]) or requests.topic_fault(name)
-        if wrong is None and not allows(request, "create", "topic", name):
-            wrong = refused("create", "topic", name)
         if wrong is not None:
             return wrong
         links = self._cluster.links(request)

@@ -14,6 +14,7 @@ import msgspec
 
 from pinterest_pipeline.gateway.error_codes import (
     EVERYWHERE,
+    MEDIA_TYPE,
     NOT_FOUND,
     OF_ACCESS,
     QUOTA_EXCEEDED,
@@ -179,7 +180,8 @@ def _kinds(operation: Operation) -> list[Kind]:
     """What may go wrong, each kind once; a parameter of a path may hold what fits no route."""
     unrouted = (NOT_FOUND,) if "{" in operation.path else ()
     guarded = OF_ACCESS if operation.access is not None else ()
-    return list(dict.fromkeys((*operation.faults, *guarded, *unrouted, *EVERYWHERE)))
+    encoded = (MEDIA_TYPE,) if operation.body is not None else ()
+    return list(dict.fromkeys((*operation.faults, *encoded, *guarded, *unrouted, *EVERYWHERE)))
 
 
 def _status(api: Api, kind: Kind) -> int:

@@ -23,7 +23,7 @@ from pinterest_pipeline.gateway.error_codes import (
 T = TypeVar("T")
 
 _TOPIC_NAME: Final = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
-_STREAM_NAME: Final = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+_STREAM_NAME: Final = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9_.-]{1,128}")
 _NUMBER: Final = re.compile(r"[0-9]{1,10}")
 _MAX_SHARDS: Final = 1_000
 _MAX_PARTITION_KEY: Final = 256
@@ -126,11 +126,16 @@ _create_stream: Final = msgspec.json.Decoder(CreateStream)
 _text: Final = msgspec.json.Decoder(str)
 
 
+def is_topic_name(name: str) -> bool:
+    """Whether a topic can have this name."""
+    return _TOPIC_NAME.fullmatch(name) is not None
+
+
 def topic_fault(name: str) -> Fault | None:
     """Why nothing is appended to a topic of this name."""
     if name.startswith(INTERNAL):
         return Fault(FORBIDDEN, f"'{name}' is a topic of the cluster's own: nobody else writes to it")
-    if _TOPIC_NAME.fullmatch(name):
+    if is_topic_name(name):
         return None
     return Fault(
         INVALID_NAME, "a topic's name has 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'"

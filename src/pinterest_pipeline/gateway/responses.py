@@ -143,7 +143,7 @@ def kinesis(content: Any, records: int = 0) -> Answer:
 
 
 def _headers(fault: Fault) -> tuple[tuple[str, str], ...]:
-    if fault.kind in RETRIABLE:
+    if fault.kind in RETRIABLE and "retry-after" not in dict(fault.headers):
         return (*fault.headers, ("retry-after", str(RETRY_AFTER_SECONDS)))
     return fault.headers
 

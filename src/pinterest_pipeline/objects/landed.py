@@ -26,17 +26,29 @@ class LandedObject:
 
 
 def landed_objects(store: ObjectStore, topics_dir: str, topic: str) -> list[LandedObject]:
-    """The objects of a topic, ordered by partition and first offset, without a gap.
+    """The objects of a topic, ordered by partition and first offset, without a gap and without an overlap.
+
+    Where small objects were merged, the large ones stand for them.
 
     A store that is written to while it is listed may show a later object and not an earlier one.
     Objects of a partition come in order, so all up to the last of a first listing are in a second.
     """
     last = {found.name.partition: found.name.start for found in _listed(store, topics_dir, topic)}
-    return [
+    small = [
         found
         for found in _listed(store, topics_dir, topic)
         if found.name.start <= last.get(found.name.partition, -1)
     ]
+    # Listed after the small ones: an object is removed only when the one that holds its lines is there.
+    large = _listed(store, compacted_dir(topics_dir), topic)
+    largest = {found.name.partition: found.key for found in large}
+    ends = {partition: end_offset(store, key) for partition, key in largest.items()}
+    return sorted(large + [found for found in small if found.name.start >= ends.get(found.name.partition, 0)])
+
+
+def compacted_dir(topics_dir: str) -> str:
+    """The first folder of the objects that small ones were merged into."""
+    return f"compacted/{topics_dir}"
 
 
 def _listed(store: ObjectStore, topics_dir: str, topic: str) -> list[LandedObject]:

@@ -12,7 +12,22 @@ from pinterest_pipeline.records.schemas import POSITION_COLUMNS, RAW, RAW_BASE64
 RESERVED: Final = frozenset({RAW, RAW_BASE64}.union(*POSITION_COLUMNS.values()))
 
 _encoder = msgspec.json.Encoder()
-_object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class _Reserved:
+    """Stands for a field that no record may bring."""
+
+
+def _refuse(_: type, __: object) -> None:
+    raise ValueError("a reserved name")
+
+
+# Decoding into a struct that has only the reserved fields, all of them impossible, looks at everything and
+# keeps nothing: half the time of a dict of the fields (measured: 0.7 and 1.4 µs for 500 bytes).
+_PlainObject = msgspec.defstruct(
+    "_PlainObject", [(name, _Reserved | msgspec.UnsetType, msgspec.UNSET) for name in sorted(RESERVED)]
+)
+_plain_decoder = msgspec.json.Decoder(_PlainObject, dec_hook=_refuse)
 
 
 def wire_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,18 +46,24 @@ def landed_line(value: bytes | None, position: bytes) -> bytes:
     """
     if value is None:
         return b'{"_raw":null,' + position
+    opened = open_object(value)
+    return _raw_line(value, position) if opened is None else opened + position
+
+
+def open_object(value: bytes) -> bytes | None:
+    """A JSON object on one line, open for more fields: `{"a":1,` or `{`.
+
+    None when the value is not a JSON object in UTF-8, or brings a field of a reserved name.
+    """
     try:
-        value.decode()  # the decoder below skips over nested values without looking at their text
-        fields = _object_decoder.decode(value)
+        value.decode()  # the decoder skips over values without looking at their text
+        _plain_decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _raw_line(value, position)
-    if not RESERVED.isdisjoint(fields):
-        return _raw_line(value, position)
+        return None
     text = value.strip(b" \t\r\n")
-    if b"\n" in text or b"\r" in text:  # only between tokens: inside JSON strings they are always escaped
+    if 10 in text or 13 in text:  # line ends, only between tokens: inside JSON strings they are escaped
         text = msgspec.json.format(text, indent=-1)
-    separator = b"," if fields else b""
-    return text[:-1] + separator + position
+    return text[:-1] + b"," if 34 in text else b"{"  # an object has a field if it has a quote
 
 
 def _raw_line(value: bytes, position: bytes) -> bytes:

@@ -1,134 +1,297 @@
-"""Reads topics from the log and writes them as objects; commits a position only after its object is durable.
+"""A member of the sink's group: reads the partitions it holds, closes ranges, lands them, commits.
 
-After a crash the worker goes on at the committed position. An object that was written but not committed is
-found there: its name is taken, so the worker reads where it ends and goes on behind it. Objects never change.
+Ranges of one partition are landed one after the other, in a pool of threads, while the member reads on.
+A position is committed only after every object of its range was read back.
 """
 
+import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
-from pinterest_pipeline.config import SinkSettings
-from pinterest_pipeline.errors import BadInput, Retryable
-from pinterest_pipeline.eventlog.base import EventLog, StoredRecord
+from pinterest_pipeline.config import crash_at
+from pinterest_pipeline.errors import Fenced, Retryable
+from pinterest_pipeline.eventlog.base import EventLog, Part, StoredRecord, Subscription
 from pinterest_pipeline.objects.base import ObjectStore
-from pinterest_pipeline.objects.landed import end_offset
-from pinterest_pipeline.objects.layout import ObjectName
-from pinterest_pipeline.records.codec import landed_line, position_suffix
-from pinterest_pipeline.sink.rotation import OpenObject
+from pinterest_pipeline.sink.dead_letters import DeadLetters
+from pinterest_pipeline.sink.landing import Lander
+from pinterest_pipeline.sink.manifest import Entry
+from pinterest_pipeline.sink.reading import read_range
+from pinterest_pipeline.sink.rotation import OpenRange, open_range
+from pinterest_pipeline.sink.rules import Rules
 
-GROUP = "sink"
-_READ_RECORDS = 5_000
+_READ_RECORDS = 10_000
+_LANDINGS = 4
+_LEASE_SECONDS = 3.0
+"""A member that has not polled for so long writes nothing before it has; shorter than any session."""
+_TOPICS_SECONDS = 30.0
+_LONGEST_PAUSE = 30.0
+_FLUSH_SECONDS = 60.0
 _log = structlog.get_logger("sink")
 
 
+@dataclass(slots=True)
+class _Landing:
+    """A closed range on its way to its objects."""
+
+    range: OpenRange
+    future: Future[Entry]
+    failures: int = 0
+    again_at: float = 0.0
+
+
+@dataclass(slots=True)
+class _Held:
+    """What the member knows of a partition it holds."""
+
+    position: int
+    """Where the next range starts."""
+    expected: int
+    """The next offset to come, or a later one."""
+    open: OpenRange | None = None
+    landing: _Landing | None = None
+    waiting: list[StoredRecord] = field(default_factory=list)
+    """Read, but there is no room before the landing is over."""
+
+
 class Sink:
-    """One worker for some topics. `monotonic` gives seconds; tests set it."""
+    """One member. `monotonic` gives seconds and `wallclock` milliseconds since 1970; tests set both."""
 
     def __init__(
         self,
         log: EventLog,
         store: ObjectStore,
-        topics: Sequence[str],
-        settings: SinkSettings,
+        rules: Rules,
+        poll_seconds: float = 0.1,
         monotonic: Callable[[], float] = time.monotonic,
+        wallclock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._log = log
-        self._store = store
-        self._topics = topics
-        self._settings = settings
+        self._rules = rules
+        self._poll_seconds = poll_seconds
         self._monotonic = monotonic
-        self._open: dict[tuple[str, int], OpenObject] = {}
+        self._wallclock = wallclock
+        self._lander = Lander(store, rules.shape, partial(read_range, log), dead_letters(log, rules))
+        self._pool = ThreadPoolExecutor(_LANDINGS, "landing")
+        self._held: dict[Part, _Held] = {}
+        self._subscription: Subscription | None = None
+        self._topics: list[str] = []
+        self._look_at = 0.0
+        self._polled = time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
         """Land records until told to stop; what waits is then landed too."""
         failures = 0
-        while not stop.is_set():
-            try:
-                busy = self.step()
-                failures = 0
-            except Retryable as error:
-                failures += 1
-                _log.warning("trying again", problem=str(error), failures=failures)
-                busy = False
-            if not busy:
-                stop.wait(min(self._settings.poll_seconds * 2 ** min(failures, 10), 30.0))
-        self.flush()
+        try:
+            while not stop.is_set():
+                try:
+                    self.step(self._poll_seconds)
+                    failures = 0
+                except Retryable as error:
+                    failures += 1
+                    self._held = {}  # records may have been read and not taken: all begins again
+                    _log.warning("trying again", problem=str(error), failures=failures)
+                    stop.wait(min(self._poll_seconds * 2 ** min(failures, 10), _LONGEST_PAUSE))
+            self.flush()
+        finally:
+            self.close()
 
-    def step(self) -> bool:
-        """Read what is new in every partition once; True when there was something."""
-        busy = False
-        for topic in self._topics:
-            starts = self._log.beginnings(topic)
-            ends = self._log.ends(topic)
-            committed = self._log.committed(GROUP, topic)
-            for partition, end in ends.items():
-                position = max(committed.get(partition, 0), starts[partition])
-                busy |= self._step_partition(topic, partition, position, end)
-        return busy
+    def step(self, seconds: float) -> bool:
+        """Read once, waiting at most so long, and move every partition on; True when there were records."""
+        subscription = self._joined()
+        if subscription is None:
+            time.sleep(seconds)
+            return False
+        busy = any(held.landing for held in self._held.values())
+        batches = subscription.poll(_READ_RECORDS, min(seconds, 0.01) if busy else seconds)
+        self._polled = time.monotonic()
+        self._let_go(subscription)
+        for part in subscription.held() - self._held.keys():
+            batches.pop(part, None)
+            self._begin(subscription, part)
+        for part, records in batches.items():
+            self._take(subscription, part, records)
+        self._move_on(subscription)
+        return bool(batches)
 
     def flush(self) -> None:
-        """Close every open object now."""
-        for topic, partition in list(self._open):
-            self._close(topic, partition)
+        """Land all that was read, as long as the partitions are ours and the store answers."""
+        subscription = self._subscription
+        deadline = time.monotonic() + _FLUSH_SECONDS
+        while subscription is not None and any(self._is_busy(held) for held in self._held.values()):
+            if time.monotonic() > deadline:
+                _log.warning("stopped before all was landed; the next sink does it")
+                return
+            subscription.pause(list(self._held))
+            subscription.poll(1, 0.01)
+            self._polled = time.monotonic()
+            self._let_go(subscription)
+            for part, held in self._held.items():
+                if held.open and not held.landing:
+                    self._close(part, held)
+            self._move_on(subscription, resume=False)
 
-    def _step_partition(self, topic: str, partition: int, committed: int, end: int) -> bool:
-        waiting = self._open.get((topic, partition))
-        position = waiting.end if waiting else committed
-        records = self._log.read(topic, partition, position, _READ_RECORDS) if position < end else []
-        for record in records:
-            if not self._take(topic, record):
-                break
-        waiting = self._open.get((topic, partition))
-        if waiting and waiting.is_old(self._settings, self._monotonic()):
-            self._close(topic, partition)
-        return bool(records)
+    def close(self) -> None:
+        """Leave the group; what is not committed is read again by whoever comes next."""
+        self._pool.shutdown(cancel_futures=True)
+        if self._subscription is not None:
+            self._subscription.close()
 
-    def _take(self, topic: str, record: StoredRecord) -> bool:
-        """Add a record to its object; False when the records read after it have to be read anew."""
-        key = (topic, record.partition)
-        if key not in self._open:
-            self._open[key] = OpenObject(record.offset, self._monotonic(), record.offset)
-        waiting = self._open[key]
-        waiting.add(_line(topic, record), record.offset)
-        if not waiting.is_full(self._settings):
-            return True
-        return self._close(topic, record.partition) == record.offset + 1
+    @staticmethod
+    def _is_busy(held: _Held) -> bool:
+        return bool(held.open or held.landing or held.waiting)
 
-    def _close(self, topic: str, partition: int) -> int:
-        """Write the open object and commit; returns the offset after it."""
-        waiting = self._open[topic, partition]
-        key = ObjectName(topic, partition, waiting.start).key(self._settings.topics_dir)
-        content = waiting.content()
-        landed = self._store.put_if_absent(key, content)
-        end = waiting.end if landed else self._end_of_existing(key, content)
-        self._log.commit(GROUP, topic, {partition: end})
-        del self._open[topic, partition]
-        _log.info("object landed", topic=topic, partition=partition, first=waiting.start, end=end)
-        return end
+    def _joined(self) -> Subscription | None:
+        """The membership, renewed when the topics of the pattern have changed; None while there are none."""
+        now = time.monotonic()
+        if self._subscription is not None and (not self._rules.pattern or now < self._look_at):
+            return self._subscription
+        self._look_at = now + _TOPICS_SECONDS
+        topics = self._matching()
+        if topics != self._topics and self._subscription is not None:
+            self.flush()
+            self._subscription.close()
+            self._subscription, self._held = None, {}
+        self._topics = topics
+        if topics and self._subscription is None:
+            self._subscription = self._log.subscribe(self._rules.group, topics)
+            crash_at("opened")
+        return self._subscription
 
-    def _end_of_existing(self, key: str, content: bytes) -> int:
-        """Offset after an object that an earlier try wrote, perhaps cut elsewhere, of the same records."""
-        existing = self._store.get(key)
-        if content.startswith(existing) and not existing.endswith(b"\n"):  # torn by a power cut
-            self._store.delete(key)
-            self._store.put_if_absent(key, content)
-            existing = content
-        if not (existing.startswith(content) or content.startswith(existing)):
-            raise BadInput(
-                f"{self._store.where(key)} does not hold the records that the log has at its offsets",
-                "move it away; the sink then writes it again from the log",
-            )
-        return end_offset(self._store, key)
+    def _matching(self) -> list[str]:
+        if not self._rules.pattern:
+            return list(self._rules.topics)
+        wanted = re.compile(self._rules.pattern)
+        return [topic for topic in self._log.topics() if wanted.fullmatch(topic)]
+
+    def _let_go(self, subscription: Subscription) -> None:
+        """Forget what is not ours any more; a landing under way can do no harm, and is not committed."""
+        for part in self._held.keys() - subscription.held():
+            _log.info("let go", topic=part[0], partition=part[1])
+            del self._held[part]
+
+    def _take(self, subscription: Subscription, part: Part, records: list[StoredRecord]) -> None:
+        held = self._held[part]
+        if records[0].offset < held.expected:  # it was another's meanwhile
+            self._begin(subscription, part)
+            return
+        held.expected = records[-1].offset + 1
+        held.waiting += records
+        self._fill(part, held)
+        crash_at("mid_write")
+        if held.waiting:
+            subscription.pause([part])
+
+    def _begin(self, subscription: Subscription, part: Part) -> None:
+        """Read a partition from where the group is; what was read of it so far is read again."""
+        topic, number = part
+        committed = self._log.committed(self._rules.group, topic).get(number)
+        position = self._log.beginnings(topic)[number] if committed is None else committed
+        start = self._lander.manifest.resume(part, position)
+        if start != position:
+            _log.warning("moved on to the end of a plan", topic=topic, partition=number, start=start)
+            subscription.commit({part: start})
+        subscription.seek(part, start)
+        subscription.resume([part])
+        self._held[part] = _Held(start, start)
+
+    def _fill(self, part: Part, held: _Held) -> None:
+        """Put waiting records into ranges, as far as ranges can be closed."""
+        while held.waiting and not (held.open and held.open.is_full and held.landing):
+            if held.open is None:
+                held.open = open_range(
+                    held.position,
+                    self._rules.rotation,
+                    self._rules.shape,
+                    self._monotonic(),
+                    self._wallclock(),
+                )
+            if not held.open.is_full:
+                taken = held.open.take(held.waiting, self._rules.rotation)
+                held.waiting = held.waiting[taken:]
+            if held.open.is_full and held.landing is None:
+                self._close(part, held)
+
+    def _close(self, part: Part, held: _Held) -> None:
+        assert held.open is not None
+        held.landing = self._submit(part, held.open)
+        held.position = held.open.end
+        held.open = None
+
+    def _submit(self, part: Part, found: OpenRange) -> _Landing:
+        return _Landing(found, self._pool.submit(self._lander.land, part, found, self._check_lease))
+
+    def _check_lease(self) -> None:
+        if time.monotonic() - self._polled > _LEASE_SECONDS:
+            raise Fenced("this sink was away; others may hold its partitions now", "it asks the group first")
+
+    def _move_on(self, subscription: Subscription, *, resume: bool = True) -> None:
+        """Commit what is landed, close what is due, try again what failed."""
+        for part in list(self._held):
+            self._settle(subscription, part, self._held[part])
+            held = self._held.get(part)  # another than before, when the partition is read again
+            if held is None:
+                continue
+            was_waiting = bool(held.waiting)
+            self._fill(part, held)
+            if was_waiting and not held.waiting and resume:
+                subscription.resume([part])
+            if held.open and not held.landing and self._is_due(held.open):
+                self._close(part, held)
+        self._bound_memory()
+
+    def _is_due(self, found: OpenRange) -> bool:
+        rules = self._rules
+        return found.is_full or found.is_due(
+            rules.rotation, rules.shape, self._monotonic(), self._wallclock()
+        )
+
+    def _bound_memory(self) -> None:
+        """Close the largest range when all together hold more than four may."""
+        free = {part: held.open.size for part, held in self._held.items() if held.open and not held.landing}
+        if sum(free.values()) > 4 * self._rules.rotation.flush_bytes:
+            largest = max(free, key=free.__getitem__)
+            self._close(largest, self._held[largest])
+
+    def _settle(self, subscription: Subscription, part: Part, held: _Held) -> None:
+        """Take the outcome of a landing that is over: commit its end, or try again later, or give up."""
+        landing = held.landing
+        if landing is None or not landing.future.done():
+            return
+        if landing.again_at:
+            if self._monotonic() >= landing.again_at:
+                held.landing = self._submit(part, landing.range)
+                held.landing.failures = landing.failures
+            return
+        try:
+            entry = landing.future.result()
+            crash_at("before_commit")
+            subscription.commit({part: entry.end})
+        except Fenced:
+            del self._held[part]
+            if part in subscription.held():  # ours for all we know: the lease was over, not the membership
+                self._begin(subscription, part)
+            return
+        except Retryable as error:
+            landing.failures += 1
+            pause = min(0.1 * 2 ** min(landing.failures, 10), _LONGEST_PAUSE)
+            landing.again_at = self._monotonic() + pause
+            _log.warning("trying again", problem=str(error), topic=part[0], partition=part[1], seconds=pause)
+            return
+        crash_at("after_commit")
+        held.landing = None
+        if entry.end != held.position:  # the plan was another's, and is cut elsewhere
+            self._begin(subscription, part)
 
 
-def _line(topic: str, record: StoredRecord) -> bytes:
-    position = {
-        "_topic": topic,
-        "_partition": record.partition,
-        "_offset": record.offset,
-        "_timestamp": record.timestamp,
-    }
-    return landed_line(record.value, position_suffix(position))
+def dead_letters(log: EventLog, rules: Rules) -> DeadLetters | None:
+    """Where the rules say that what cannot be landed goes."""
+    found = rules.dead_letters
+    if found is None:
+        return None
+    return DeadLetters(log, found.topic, rules.connector, found.replication, with_headers=found.with_headers)

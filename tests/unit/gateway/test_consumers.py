@@ -121,6 +121,9 @@ def test_the_address_can_be_set(topics: SqliteEventLog, store: ConsumerStore) ->
         ("/subscription", '{"topics":[]}', 422, 422),
         ("/subscription", '{"topics":TOPIC}', 422, 42203),
         ("/subscription", '{"topic_pattern":"(["}', 422, 422),
+        ("/subscription", '{"topics":["a b"]}', 400, 40002),
+        ("/subscription", '{"topics":["pin","\\u0000"]}', 400, 40002),
+        ("/assignments", '{"partitions":[{"topic":"\\u0000","partition":0}]}', 404, 40401),
         ("/assignments", "", 422, 42203),
         ("/assignments", '{"partitions":[{"topic":"a","partition":true}]}', 422, 422),
         ("/positions", "{}", 422, 422),
@@ -163,6 +166,13 @@ def test_topics_of_the_cluster_fit_no_pattern(gateway: Asking, topics: SqliteEve
     consumer = gateway.consumer()
     consumer.done("/subscription", {"topic_pattern": ".*"})
     assert consumer.send("GET", "/subscription").json() == {"topics": [TOPIC]}
+
+
+def test_only_get_reads(gateway: Asking) -> None:
+    gateway.produce(TOPIC, {"value": 1})
+    consumer = gateway.consumer().subscribe(TOPIC)
+    assert consumer.send("HEAD", "/records").status_code == 405
+    assert consumer.values() == [1]
 
 
 def test_a_kept_key_is_in_the_answer(gateway: Asking) -> None:

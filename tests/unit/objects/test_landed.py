@@ -50,7 +50,7 @@ def test_a_listing_that_missed_an_object_leaves_no_gap(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     zero, ten, twenty, thirty = (of(ObjectName("t", 0, start)) for start in (0, 10, 20, 30))
-    listings = iter([[zero, twenty], [zero, ten, twenty, thirty]])
+    listings = iter([[zero, twenty], [zero, ten, twenty, thirty], []])
     monkeypatch.setattr(landed, "_listed", lambda *_: next(listings))
     assert landed_objects(store, "topics", "t") == [zero, ten, twenty]
 

@@ -1,100 +1,60 @@
 """Every record of a topic lands in exactly one object, whatever stops the sink and wherever it is cut."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
+import threading
+import time
 
 import pytest
 
-from pinterest_pipeline.config import SinkSettings
-from pinterest_pipeline.errors import BadInput
-from pinterest_pipeline.eventlog.base import EventLog, Record
-from pinterest_pipeline.eventlog.partitioners import kafka_partition
-from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.errors import BadInput, Unavailable
+from pinterest_pipeline.eventlog.base import EventLog
 from pinterest_pipeline.objects.base import ObjectStore
-from pinterest_pipeline.objects.folder import FolderStore
-from pinterest_pipeline.objects.landed import landed_objects
 from pinterest_pipeline.objects.layout import ObjectName
-from pinterest_pipeline.sink.worker import GROUP, Sink
-
-TOPIC = "id.pin"
-FIRST_KEY = ObjectName(TOPIC, 0, 0).key("topics")
-
-
-class Clock:
-    """Seconds that pass only when a test says so."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from pinterest_pipeline.sink.rotation import Rotation
+from pinterest_pipeline.sink.rules import Rules
+from pinterest_pipeline.sink.shape import Shape
+from pinterest_pipeline.sink.worker import Sink
+from tests.unit.sink.conftest import MakeSink
+from tests.unit.sink.sample import GROUP, TOPIC, Clock, append, committed, landed, numbers, objects, until
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[EventLog]:
-    log = SqliteEventLog(tmp_path / "log.sqlite", kafka_partition, 2**20)
-    log.create(TOPIC, 1)
-    yield log
-    log.close()
+def key(start: int) -> str:
+    return ObjectName(TOPIC, 0, start).key("topics")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ObjectStore:
-    return FolderStore(tmp_path / "objects")
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-def append(log: EventLog, *values: bytes | None) -> None:
-    log.append(TOPIC, [Record(value, partition=0) for value in values]).result()
-
-
-def numbers(count: int, start: int = 0) -> list[bytes]:
-    return [b'{"ind":%d}' % number for number in range(start, start + count)]
-
-
-def landed(store: ObjectStore) -> list[list[int]]:
-    """The offsets of each object, object by object."""
-    return [
-        [json.loads(line)["_offset"] for line in store.get(found.key).splitlines()]
-        for found in landed_objects(store, "topics", TOPIC)
-    ]
-
-
-def test_an_object_is_closed_by_count(log: EventLog, store: ObjectStore, clock: Clock) -> None:
+def test_an_object_is_closed_by_count(log: EventLog, store: ObjectStore, make_sink: MakeSink) -> None:
     append(log, *numbers(5))
-    Sink(log, store, [TOPIC], SinkSettings(flush_size=2), clock).step()
+    until(lambda: committed(log) == 4, [make_sink(flush_size=2)])
     assert landed(store) == [[0, 1], [2, 3]]
-    assert log.committed(GROUP, TOPIC) == {0: 4}
 
 
-def test_an_object_is_closed_by_bytes(log: EventLog, store: ObjectStore, clock: Clock) -> None:
+def test_an_object_is_closed_by_bytes(log: EventLog, store: ObjectStore, make_sink: MakeSink) -> None:
     append(log, b'{"a":"%s"}' % (b"x" * 5_000), *numbers(1))
-    Sink(log, store, [TOPIC], SinkSettings(flush_bytes=5_000), clock).step()
+    until(lambda: committed(log) == 1, [make_sink(flush_bytes=5_000)])
     assert landed(store) == [[0]]
 
 
 def test_an_object_is_closed_by_age_when_no_more_comes(
-    log: EventLog, store: ObjectStore, clock: Clock
+    log: EventLog, store: ObjectStore, make_sink: MakeSink, clock: Clock
 ) -> None:
     append(log, *numbers(3))
-    sink = Sink(log, store, [TOPIC], SinkSettings(flush_seconds=10), clock)
-    sink.step()
+    sink = make_sink(flush_seconds=10)
+    for _ in range(5):
+        sink.step(0)
     clock.now = 9.9
-    sink.step()
+    sink.step(0)
     assert landed(store) == []
     clock.now = 10
-    sink.step()
+    until(lambda: committed(log) == 3, [sink])
     assert landed(store) == [[0, 1, 2]]
 
 
-def test_a_line_holds_the_record_and_its_position(log: EventLog, store: ObjectStore, clock: Clock) -> None:
+def test_a_line_holds_the_record_and_its_position(
+    log: EventLog, store: ObjectStore, make_sink: MakeSink
+) -> None:
     append(log, b'{"ind":7,"title":"a"}', None)
-    Sink(log, store, [TOPIC], SinkSettings(flush_size=2), clock).step()
-    first, tombstone = (json.loads(line) for line in store.get(FIRST_KEY).splitlines())
+    until(lambda: committed(log) == 2, [make_sink(flush_size=2)])
+    first, tombstone = (json.loads(line) for line in store.get(key(0)).splitlines())
     timestamp = log.read(TOPIC, 0, 0, 1)[0].timestamp
     position = {"_topic": TOPIC, "_partition": 0, "_offset": 0, "_timestamp": timestamp}
     assert first == {"ind": 7, "title": "a", **position}
@@ -102,63 +62,216 @@ def test_a_line_holds_the_record_and_its_position(log: EventLog, store: ObjectSt
 
 
 def test_a_new_sink_goes_on_where_the_last_one_committed(
-    log: EventLog, store: ObjectStore, clock: Clock
+    log: EventLog, store: ObjectStore, make_sink: MakeSink
 ) -> None:
     append(log, *numbers(3))
-    Sink(log, store, [TOPIC], SinkSettings(flush_size=2), clock).step()
+    first = make_sink(flush_size=2)
+    until(lambda: committed(log) == 2, [first])
+    first.close()
     append(log, *numbers(1, 3))
-    Sink(log, store, [TOPIC], SinkSettings(flush_size=2), clock).step()
+    until(lambda: committed(log) == 4, [make_sink(flush_size=2)])
     assert landed(store) == [[0, 1], [2, 3]]
 
 
+def test_stopping_lands_what_was_read(log: EventLog, store: ObjectStore, make_sink: MakeSink) -> None:
+    append(log, *numbers(3))
+    sink = make_sink()
+    sink.step(0)
+    sink.step(0)
+    sink.flush()
+    assert (landed(store), committed(log)) == ([[0, 1, 2]], 3)
+
+
 @pytest.mark.parametrize("before", [1, 2, 3, 4, 7])
-def test_a_crash_after_the_upload_and_before_the_commit_repeats_nothing(
-    log: EventLog, store: ObjectStore, clock: Clock, before: int
+def test_a_plan_that_was_left_behind_is_finished_as_it_says(
+    log: EventLog, store: ObjectStore, make_sink: MakeSink, before: int
 ) -> None:
     append(log, *numbers(7))
-    lost = Sink(log, store, [TOPIC], SinkSettings(flush_size=before), clock)
-    lost.step()
-    log.commit(GROUP, TOPIC, {0: 0})  # as if it had died before its first commit
-    sink = Sink(log, store, [TOPIC], SinkSettings(flush_size=3), clock)
-    while log.committed(GROUP, TOPIC) != {0: 7}:
-        sink.step()
-        sink.flush()
-    offsets = [offset for offsets in landed(store) for offset in offsets]
-    assert offsets == list(range(7))
+    lost = make_sink(flush_size=before)
+    until(lambda: committed(log) >= before, [lost])
+    lost.close()
+    was = objects(store)
+    for name in list(was)[1:]:
+        store.delete(name)  # as if it had died between the plan and the upload of these
+    log.commit(GROUP, TOPIC, {0: 0})
+    sink = make_sink(flush_size=3, flush_seconds=0)
+    until(lambda: committed(log) == 7, [sink])
+    assert [offset for offsets in landed(store) for offset in offsets] == list(range(7))
+    assert was.items() <= objects(store).items()
 
 
-def test_two_sinks_by_mistake_land_each_record_once(log: EventLog, store: ObjectStore, clock: Clock) -> None:
-    first = Sink(log, store, [TOPIC], SinkSettings(flush_size=3), clock)
-    second = Sink(log, store, [TOPIC], SinkSettings(flush_size=2), clock)
+def test_a_plan_of_other_settings_is_finished_by_its_own(
+    log: EventLog, store: ObjectStore, make_sink: MakeSink
+) -> None:
+    append(log, *numbers(4))
+    until(lambda: committed(log) == 4, [make_sink(Shape(gzip_level=6), flush_size=4)])
+    was = objects(store)
+    for name in was:
+        store.delete(name)
+    log.commit(GROUP, TOPIC, {0: 0})
+    until(lambda: committed(log) == 4, [make_sink(flush_size=2)])
+    assert objects(store) == was
+
+
+def test_a_group_that_is_moved_back_into_a_plan_lands_nothing_twice(
+    log: EventLog, store: ObjectStore, make_sink: MakeSink
+) -> None:
+    append(log, *numbers(6))
+    first = make_sink(flush_size=4)
+    until(lambda: committed(log) == 4, [first])
+    first.close()
+    log.commit(GROUP, TOPIC, {0: 2})
+    until(lambda: committed(log) == 6, [make_sink(flush_size=2)])
+    assert landed(store) == [[0, 1, 2, 3], [4, 5]]
+
+
+def test_two_sinks_that_do_not_know_of_each_other_land_each_record_once(
+    log: EventLog, store: ObjectStore, clock: Clock
+) -> None:
+    sinks = []
+    for group, size in (("one", 3), ("two", 2)):
+        rules = Rules(group, group, (TOPIC,), "", Shape(), Rotation(size, 2**20, 10.0))
+        sinks.append(Sink(log, store, rules, 0.0, clock, clock.milliseconds))
     for start in range(0, 30, 5):
         append(log, *numbers(5, start))
-        first.step()
-        second.step()
-    for sink in (first, second):
-        sink.flush()
-        while sink.step():
-            pass
-        sink.flush()
-    assert sorted(offset for offsets in landed(store) for offset in offsets) == list(range(30))
+        for sink in sinks:
+            sink.step(0.01)
+
+    def both_are_done() -> bool:
+        clock.now += 1
+        return all(log.committed(group, TOPIC) == {0: 30} for group in ("one", "two"))
+
+    until(both_are_done, sinks)
+    for sink in sinks:
+        sink.close()
+    assert [offset for offsets in landed(store) for offset in offsets] == list(range(30))
 
 
-def test_an_object_of_other_records_stops_the_sink(log: EventLog, store: ObjectStore, clock: Clock) -> None:
+def test_a_member_that_was_put_out_and_comes_back_lands_nothing_twice(
+    log: EventLog, store: ObjectStore, make_sink: MakeSink
+) -> None:
+    append(log, *numbers(3))
+    frozen, other = make_sink(flush_size=4), make_sink(flush_size=2)
+    until(lambda: bool(frozen._held), [frozen])
+    frozen.step(0)
+    until(lambda: committed(log) == 2, [other])  # `frozen` is silent for longer than its session
+    append(log, *numbers(5, 3))
+    until(lambda: committed(log) == 8, [frozen, other])
+    assert [offset for offsets in landed(store) for offset in offsets] == list(range(8))
+
+
+def test_several_members_share_the_partitions(log: EventLog, store: ObjectStore, clock: Clock) -> None:
+    log.create("many", 4)
+    rules = Rules(GROUP, "s", (), "m.ny", Shape(), Rotation(2, 2**20, 10.0))
+    sinks = [Sink(log, store, rules, 0.0, clock, clock.milliseconds) for _ in range(2)]
+    from pinterest_pipeline.eventlog.base import Record
+
+    log.append("many", [Record(b"{}", partition=number % 4) for number in range(8)]).result()
+    until(lambda: log.committed(GROUP, "many") == dict.fromkeys(range(4), 2), sinks)
+    assert [len(sink._held) for sink in sinks] == [2, 2]
+    for sink in sinks:
+        sink.close()
+    assert len(objects(store)) == 4
+
+
+def test_an_object_of_other_records_stops_the_sink(
+    log: EventLog, store: ObjectStore, make_sink: MakeSink
+) -> None:
     append(log, *numbers(2))
-    store.put_if_absent(FIRST_KEY, b'{"_offset":0}\n')
+    store.put_if_absent(key(0), b'{"_offset":0}\n')
     with pytest.raises(BadInput, match="does not hold the records"):
-        Sink(log, store, [TOPIC], SinkSettings(flush_size=2), clock).step()
-    assert log.committed(GROUP, TOPIC).get(0, 0) == 0
+        until(lambda: committed(log) == 2, [make_sink(flush_size=2)])
+    assert committed(log) == 0
 
 
 def test_an_object_that_a_power_cut_tore_is_written_again(
-    log: EventLog, store: ObjectStore, clock: Clock
+    log: EventLog, store: ObjectStore, make_sink: MakeSink
 ) -> None:
     append(log, *numbers(3))
-    Sink(log, store, [TOPIC], SinkSettings(flush_size=3), clock).step()
-    whole = store.get(FIRST_KEY)
+    until(lambda: committed(log) == 3, [make_sink(flush_size=3)])
+    whole = store.get(key(0))
     for torn in (b"", whole[:10], whole[:-1]):
-        Path(store.where(FIRST_KEY)).write_bytes(torn)
+        store.delete(key(0))
+        store.put_if_absent(key(0), torn)
         log.commit(GROUP, TOPIC, {0: 0})
-        Sink(log, store, [TOPIC], SinkSettings(flush_size=3), clock).step()
-        assert store.get(FIRST_KEY) == whole
-        assert log.committed(GROUP, TOPIC) == {0: 3}
+        sink = make_sink(flush_size=3)
+        until(lambda: committed(log) == 3, [sink])
+        sink.close()
+        assert store.get(key(0)) == whole
+
+
+def test_a_topic_made_anew_under_its_name_is_not_taken_for_the_old_one(
+    log: EventLog, store: ObjectStore, make_sink: MakeSink
+) -> None:
+    append(log, *numbers(2))
+    first = make_sink(flush_size=2)
+    until(lambda: committed(log) == 2, [first])
+    first.close()
+    was = objects(store)
+    for name in was:
+        store.delete(name)
+    log.delete(TOPIC)
+    log.create(TOPIC, 1)
+    append(log, b'{"ind":"other"}', b'{"ind":"too"}')
+    with pytest.raises(BadInput, match="does not give the objects"):
+        until(lambda: committed(log) == 2, [make_sink(flush_size=2)])
+
+
+class _Flaky:
+    """A store one of whose methods fails a few times."""
+
+    def __init__(self, store: ObjectStore, method: str, failures: int) -> None:
+        self._store = store
+        self._method = method
+        self._failures = failures
+
+    def __getattr__(self, name: str) -> object:
+        if name == self._method and self._failures:
+            self._failures -= 1
+            raise Unavailable("the store is away")
+        return getattr(self._store, name)
+
+
+def test_a_store_that_is_away_is_asked_again(
+    log: EventLog, store: ObjectStore, make_sink: MakeSink, clock: Clock
+) -> None:
+    append(log, *numbers(4))
+    flaky: object = _Flaky(store, "put_if_absent", 3)
+    sink = make_sink(own_store=flaky, flush_size=2)
+
+    def all_landed() -> bool:
+        clock.now += 1
+        return committed(log) == 4
+
+    until(all_landed, [sink])
+    assert landed(store) == [[0, 1], [2, 3]]
+
+
+def test_a_sink_runs_until_it_is_told_to_stop(log: EventLog, store: ObjectStore, make_sink: MakeSink) -> None:
+    append(log, *numbers(5))
+    stop = threading.Event()
+    sink = make_sink(flush_size=2)
+    thread = threading.Thread(target=sink.run, args=(stop,))
+    thread.start()
+    deadline = time.monotonic() + 20
+    while committed(log) < 4 and time.monotonic() < deadline:
+        stop.wait(0.01)
+    stop.set()
+    thread.join()
+    assert (landed(store), committed(log)) == ([[0, 1], [2, 3], [4]], 5)
+
+
+def test_a_partition_that_could_not_be_begun_is_begun_again_though_nothing_comes(
+    log: EventLog, store: ObjectStore, make_sink: MakeSink
+) -> None:
+    append(log, *numbers(2))
+    stop = threading.Event()
+    flaky: object = _Flaky(store, "list", 3)
+    thread = threading.Thread(target=make_sink(own_store=flaky, flush_size=2).run, args=(stop,))
+    thread.start()
+    deadline = time.monotonic() + 20
+    while committed(log) < 2 and time.monotonic() < deadline:
+        stop.wait(0.01)
+    stop.set()
+    thread.join()
+    assert landed(store) == [[0, 1]]

@@ -1,0 +1,76 @@
+"""`pinpipe sink` and `pinpipe compact`: land, land again, merge."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pinterest_pipeline.config import load_settings
+from pinterest_pipeline.terminal import out
+
+
+def sink(
+    config: Annotated[
+        Path | None, typer.Option(help="Properties file of a Confluent S3 sink, read unchanged.")
+    ] = None,
+    backfill: Annotated[
+        bool, typer.Option("--backfill", help="Land a span again below --prefix, and end.")
+    ] = False,
+    prefix: Annotated[str | None, typer.Option(help="First folder of a backfill's objects.")] = None,
+    from_offset: Annotated[int | None, typer.Option(min=0, help="First offset of each partition.")] = None,
+    to_offset: Annotated[int | None, typer.Option(min=0, help="Offset to stop before.")] = None,
+    from_time: Annotated[datetime | None, typer.Option(help="First time (UTC).")] = None,
+    to_time: Annotated[datetime | None, typer.Option(help="Time to stop before (UTC).")] = None,
+    as_connector: Annotated[
+        bool, typer.Option("--as-connector", help="Print the same sink for MSK Connect, and end.")
+    ] = False,
+    exit_with_parent: Annotated[bool, typer.Option("--exit-with-parent", hidden=True)] = False,
+) -> None:
+    """Write the topics as objects, until Ctrl-C. Several sinks share the partitions.
+
+    Example: pinpipe sink --config connector.properties,
+    or: pinpipe sink --backfill --from-time 2026-01-01 --prefix again
+    """
+    from pinterest_pipeline.landing import connector_description, run_backfill, run_sink
+    from pinterest_pipeline.local import stop_event
+    from pinterest_pipeline.pipeline import Workspace
+    from pinterest_pipeline.sink.backfill import Span
+
+    settings = load_settings()
+    if as_connector:
+        sys.stdout.write(json.dumps(connector_description(settings), indent=2) + "\n")
+    elif backfill:
+        if prefix is None:
+            raise typer.BadParameter("--backfill needs --prefix")
+        span = Span(from_offset, to_offset, _milliseconds(from_time), _milliseconds(to_time))
+        done = run_backfill(Workspace(settings), config, prefix, span)
+        out.print(f"{sum(done.values()):,} offsets of {len(done)} partitions are below {prefix}")
+    else:
+        run_sink(Workspace(settings), stop_event(exit_with_parent=exit_with_parent), config)
+
+
+def _milliseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def compact(
+    megabytes: Annotated[int, typer.Option(min=1, max=2048, help="Size of a merged object.")] = 128,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Merge small objects that are loaded into large ones below compacted/; no record is lost or doubled.
+
+    Example: pinpipe compact --megabytes 256
+    """
+    from pinterest_pipeline.landing import run_compaction
+    from pinterest_pipeline.pipeline import Workspace
+
+    done = run_compaction(Workspace(load_settings()), megabytes * 2**20)
+    merged = sum(one.merged for one in done.values())
+    written = sum(one.written for one in done.values())
+    if as_json:
+        sys.stdout.write(json.dumps({"merged": merged, "written": written}) + "\n")
+    else:
+        out.print(f"{merged:,} small objects are now in {written:,} large ones")

@@ -1,0 +1,81 @@
+"""A range of a topic landed again, under a prefix of its own, with a manifest of its own."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+
+from pinterest_pipeline.errors import BadInput
+from pinterest_pipeline.eventlog.base import EventLog, Part
+from pinterest_pipeline.objects.base import ObjectStore
+from pinterest_pipeline.sink.landing import Lander
+from pinterest_pipeline.sink.reading import read_range
+from pinterest_pipeline.sink.rotation import open_range
+from pinterest_pipeline.sink.rules import Rules
+from pinterest_pipeline.sink.worker import dead_letters
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The records wanted: offsets within each partition, or times in ms since 1970; `to` is not in it."""
+
+    from_offset: int | None = None
+    to_offset: int | None = None
+    from_ms: int | None = None
+    to_ms: int | None = None
+
+
+def backfill(log: EventLog, store: ObjectStore, rules: Rules, prefix: str, span: Span) -> dict[Part, int]:
+    """Land the span of each of the rules' topics below `prefix`; returns how many offsets of each partition.
+
+    No group is asked or told. What an earlier run landed there is not landed again, so a run that was killed
+    is simply started again. Raises BadInput when the prefix is the sink's own.
+    """
+    if prefix == rules.shape.topics_dir:
+        raise BadInput(f"'{prefix}' is where the sink itself lands", "name another prefix")
+    shape = msgspec.structs.replace(rules.shape, topics_dir=prefix)
+    read = partial(read_range, log)
+    lander = Lander(store, shape, read, dead_letters(log, rules))
+    done: dict[Part, int] = {}
+    for topic in rules.topics:
+        starts, ends = _bounds(log, topic, span)
+        for number, end in ends.items():
+            part, start = (topic, number), starts[number]
+            done[part] = max(end - start, 0)
+            _land(lander, rules, part, start, end)
+    return done
+
+
+def _land(lander: Lander, rules: Rules, part: Part, start: int, end: int) -> None:
+    position = lander.manifest.resume(part, start)
+    while position < end:
+        entry = lander.manifest.at(part, position)
+        if entry is not None:
+            lander.finish(entry)
+        else:
+            most = min(end, position + rules.rotation.flush_size)
+            found = open_range(position, rules.rotation, lander.shape, 0.0, time.time_ns() // 1_000_000)
+            records = lander.read(part, position, most)
+            if records:
+                found.take(records, rules.rotation)
+            if not found.is_full:
+                found.end = most
+            entry = lander.land(part, found)
+        position = entry.end
+
+
+def _bounds(log: EventLog, topic: str, span: Span) -> tuple[Mapping[int, int], Mapping[int, int]]:
+    starts, ends = log.beginnings(topic), log.ends(topic)
+    if span.from_ms is not None:
+        starts = log.offsets_at(topic, span.from_ms)
+    if span.to_ms is not None:
+        ends = log.offsets_at(topic, span.to_ms)
+    if span.from_offset is not None:
+        least = span.from_offset
+        starts = {number: max(start, least) for number, start in starts.items()}
+    if span.to_offset is not None:
+        most = span.to_offset
+        ends = {number: min(end, most) for number, end in ends.items()}
+    return starts, ends

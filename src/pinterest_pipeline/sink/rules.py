@@ -1,0 +1,44 @@
+"""All that a sink is told (pure): which topics, how objects are shaped, when ranges are closed."""
+
+from typing import Final
+
+import msgspec
+
+from pinterest_pipeline.config import SinkSettings
+from pinterest_pipeline.sink.rotation import Rotation
+from pinterest_pipeline.sink.shape import Shape
+
+PIPELINE_GROUP: Final = "sink"
+
+
+class DeadLetterRules(msgspec.Struct, frozen=True):
+    topic: str
+    replication: int | None = None
+    with_headers: bool = False
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """Where a properties file says that the objects go."""
+
+    name: str
+    region: str
+    endpoint: str
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """`topics` by name, or all that `pattern` matches whole."""
+
+    group: str
+    connector: str
+    topics: tuple[str, ...]
+    pattern: str
+    shape: Shape
+    rotation: Rotation
+    dead_letters: DeadLetterRules | None = None
+    bucket: Bucket | None = None
+
+
+def pipeline_rules(settings: SinkSettings, topics: tuple[str, ...]) -> Rules:
+    """How the pipeline's own topics are landed."""
+    rotation = Rotation(settings.flush_size, settings.flush_bytes, settings.flush_seconds)
+    return Rules(PIPELINE_GROUP, "pinpipe-sink", topics, "", Shape(topics_dir=settings.topics_dir), rotation)

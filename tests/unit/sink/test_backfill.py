@@ -1,0 +1,55 @@
+"""A span of a topic is landed again under a prefix of its own, once, however often it is asked for."""
+
+import json
+
+import msgspec
+import pytest
+
+from pinterest_pipeline.errors import BadInput
+from pinterest_pipeline.eventlog.base import EventLog, Record
+from pinterest_pipeline.objects.base import ObjectStore
+from pinterest_pipeline.sink.backfill import Span, backfill
+from pinterest_pipeline.sink.rotation import Rotation
+from pinterest_pipeline.sink.rules import Rules
+from pinterest_pipeline.sink.shape import Shape
+from pinterest_pipeline.sink.verification import manifest_problems
+from tests.unit.sink.sample import TOPIC, append, numbers, objects
+
+RULES = Rules("sink", "sink", (TOPIC,), "", Shape(), Rotation(4, 2**20, 10.0))
+
+
+def offsets(store: ObjectStore, prefix: str = "again") -> list[list[int]]:
+    return [
+        [json.loads(line)["_offset"] for line in content.splitlines()]
+        for content in objects(store, prefix).values()
+    ]
+
+
+def test_offsets_are_landed_from_and_to(log: EventLog, store: ObjectStore) -> None:
+    append(log, *numbers(20))
+    assert backfill(log, store, RULES, "again", Span(3, 12)) == {(TOPIC, 0): 9}
+    assert offsets(store) == [[3, 4, 5, 6], [7, 8, 9, 10], [11]]
+    assert objects(store) == {}
+    assert manifest_problems(store, "again", (TOPIC, 0), 3, 12) == []
+
+
+def test_times_are_landed_from_and_to(log: EventLog, store: ObjectStore) -> None:
+    log.append(TOPIC, [Record(b"{}", timestamp=1_700_000_000_000 + n * 1000) for n in range(8)]).result()
+    backfill(log, store, RULES, "again", Span(from_ms=1_700_000_002_000, to_ms=1_700_000_005_000))
+    assert offsets(store) == [[2, 3, 4]]
+
+
+def test_asked_again_it_goes_on_where_it_was(log: EventLog, store: ObjectStore) -> None:
+    append(log, *numbers(10))
+    backfill(log, store, RULES, "again", Span(0, 6))
+    was = objects(store, "again")
+    store.delete(next(iter(was)))  # as if it had died before this upload
+    other = msgspec.structs.replace(RULES, rotation=Rotation(3, 2**20, 10.0))
+    backfill(log, store, other, "again", Span(0, 10))
+    assert offsets(store) == [[0, 1, 2, 3], [4, 5], [6, 7, 8], [9]]
+    assert was.items() <= objects(store, "again").items()
+
+
+def test_the_sinks_own_prefix_is_refused(log: EventLog, store: ObjectStore) -> None:
+    with pytest.raises(BadInput, match="where the sink itself lands"):
+        backfill(log, store, RULES, "topics", Span())

@@ -1,0 +1,75 @@
+"""Each start has one plan, and a position is found in the chain wherever it lies."""
+
+import msgspec
+import pytest
+
+from pinterest_pipeline.errors import BadInput
+from pinterest_pipeline.objects.base import ObjectStore
+from pinterest_pipeline.sink.manifest import Entry, Manifest
+from pinterest_pipeline.sink.shape import Shape
+
+PART = ("t", 0)
+KEY = "manifest/topics/t/0/00000000000000/00000000000000000000.json"
+
+
+def entry(start: int, end: int) -> Entry:
+    return Entry("t", 0, start, end, (), 0, {}, 0, end - start, Shape(gzip_level=6), 0)
+
+
+@pytest.fixture
+def manifest(store: ObjectStore) -> Manifest:
+    return Manifest(store, "topics")
+
+
+def test_the_first_plan_of_a_start_stays(manifest: Manifest, store: ObjectStore) -> None:
+    assert manifest.propose(entry(0, 5)) == entry(0, 5)
+    assert manifest.propose(entry(0, 9)) == entry(0, 5)
+    assert manifest.at(PART, 0) == entry(0, 5)
+    assert manifest.at(PART, 5) is None
+    assert [found.key for found in store.list("manifest")] == [KEY]
+
+
+@pytest.mark.parametrize(
+    ("position", "goes_on_at"),
+    [
+        (0, 0),
+        (1, 5),
+        (5, 5),
+        (7, 1_000_007),
+        (1_000_006, 1_000_007),
+        (1_000_007, 1_000_007),
+        (9_000_000, 9_000_000),
+    ],
+)
+def test_a_position_inside_a_plan_goes_on_behind_it(
+    manifest: Manifest, position: int, goes_on_at: int
+) -> None:
+    for bounds in ((0, 5), (5, 1_000_007), (1_000_007, 1_000_009)):
+        manifest.propose(entry(*bounds))
+    assert manifest.resume(PART, position) == goes_on_at
+
+
+def test_a_plan_far_behind_is_found_too(manifest: Manifest) -> None:
+    manifest.propose(entry(3, 50_000_000))
+    manifest.propose(entry(50_000_000, 50_000_001))
+    assert manifest.resume(PART, 40_000_000) == 50_000_000
+    assert manifest.resume(PART, 49_999_999) == 50_000_000
+
+
+def test_entries_come_in_the_order_of_their_starts(manifest: Manifest) -> None:
+    for start in (2_000_000, 10, 0):
+        manifest.propose(entry(start, start + 1))
+    assert [found.start for found in manifest.entries(PART)] == [0, 10, 2_000_000]
+
+
+def test_what_is_no_entry_is_named(manifest: Manifest, store: ObjectStore) -> None:
+    store.put_if_absent(KEY, b"{}")
+    with pytest.raises(BadInput, match="is no entry of a manifest"):
+        manifest.at(PART, 0)
+
+
+def test_an_entry_keeps_its_shape(manifest: Manifest) -> None:
+    manifest.propose(entry(0, 1))
+    found = manifest.at(PART, 0)
+    assert found is not None
+    assert msgspec.to_builtins(found.shape) == {"gzip_level": 6}
