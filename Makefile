@@ -6,7 +6,7 @@ UV     := $(BIN)/uv
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
 unexport VIRTUAL_ENV
 
-.PHONY: help setup demo up test check bench clean
+.PHONY: help setup demo up test check fuzz bench clean
 help:   ## list the chores
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
 
@@ -29,6 +29,9 @@ check: .venv/.dev  ## lint, types and the import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+fuzz: .venv/.dev  ## send the gateway more than 10,000 requests made up from its own description
+	@API_EXAMPLES=$${API_EXAMPLES:-200} $(BIN)/python -m pytest tests/services/test_gateway_contract.py $(ARGS)
 
 bench: .venv/.dev  ## measure the hot paths beside their limits
 	@$(BIN)/python -m bench $(ARGS)

@@ -1,10 +1,12 @@
 """Requests through the gateway, beside a request that does nothing and beside the log without HTTP.
 
 wrk (Debian: apt-get install wrk) sends as many requests at a time as it has connections; it waits for each
-answer, so that its 99th percentile hides what would have queued.
+answer, so that its 99th percentile hides what would have queued. On a machine that does other work too, the
+processor time of a request says more than the rate.
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from bench import slow_clients
 from bench.gateway_process import TOPIC, open_log
 from pinterest_pipeline.config import Settings
 from pinterest_pipeline.eventlog.base import Record
@@ -40,6 +43,8 @@ class Figures(NamedTuple):
     rate: float
     p50: float
     p99: float
+    cpu: float
+    """Microseconds of the gateway's processor time for a request."""
 
 
 def run(folder: Path) -> None:
@@ -50,6 +55,8 @@ def run(folder: Path) -> None:
     _measured("sqlite", folder, limits)
     with _kafka(folder) as address:
         _measured(f"kafka={address}", folder, limits)
+    with _gateway("sqlite", folder / "slow") as (url, pid):
+        slow_clients.run(url, pid)
 
 
 def _measured(
@@ -59,12 +66,14 @@ def _measured(
     kind = home.partition("=")[0]
     raw = 0.0 if kind == "noop" else _raw(home, folder / f"{kind}-raw")
     found: dict[tuple[int, int], Figures] = {}
-    with _gateway(home, folder / kind) as url:
+    with _gateway(home, folder / kind) as (url, pid):
         for shape in SHAPES:
-            found[shape] = figures = _wrk(url, *shape, folder)
+            found[shape] = figures = _wrk(url, pid, *shape, folder)
             connections, records = shape
             name = f"{kind}, {connections} connections, {records} a request"
-            line = f"{name:42} {figures.rate:>9,.0f} requests/s  p50 {figures.p50:7.2f} ms  p99 {figures.p99:7.2f} ms"
+            line = f"{name:42} {figures.rate:>9,.0f} requests/s"
+            line += f"  p50 {figures.p50:7.2f} ms  p99 {figures.p99:7.2f} ms"
+            line += f"  {figures.cpu:5.0f} µs of CPU"
             if shape in limits:
                 line += f"  {figures.rate / limits[shape].rate:6.1%} of no-op"
             if raw:
@@ -79,7 +88,7 @@ def _raw(home: str, folder: Path) -> float:
     log = open_log(home, folder)
     records, waiting = [Record(VALUE)] * BATCH, []
     log.append(TOPIC, records).result()
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     for number in range(RAW_RECORDS // BATCH):
         waiting.append(log.append(TOPIC, records))
         if number >= 32:
@@ -87,34 +96,48 @@ def _raw(home: str, folder: Path) -> float:
     for future in waiting:
         future.result()
     rate = RAW_RECORDS / (time.perf_counter() - started)
+    spent = (time.process_time() - cpu) / RAW_RECORDS * 1e6 * BATCH
     log.close()
-    print(f"{home.partition('=')[0] + ', without HTTP, 100 a call':42} {rate:>9,.0f} records/s", flush=True)
+    name = f"{home.partition('=')[0]}, without HTTP, {BATCH} a call"
+    print(f"{name:42} {rate:>9,.0f} records/s   {spent:5.0f} µs of CPU a call", flush=True)
     return rate
 
 
 @contextmanager
-def _gateway(home: str, folder: Path) -> Iterator[str]:
+def _gateway(home: str, folder: Path) -> Iterator[tuple[str, int]]:
+    """The address of the topic, and the id of the process."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "bench.gateway_process", home, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}/topics/{TOPIC}"
+            port = int(process.stdout.readline())
+            yield f"http://127.0.0.1:{port}/topics/{TOPIC}", process.pid
         finally:
             process.terminate()
 
 
-def _wrk(url: str, connections: int, records: int, folder: Path) -> Figures:
+def _wrk(url: str, pid: int, connections: int, records: int, folder: Path) -> Figures:
     body, script = folder / "body.json", folder / "post.lua"
     body.write_bytes(b'{"records":[' + b",".join([b'{"value":' + VALUE + b"}"] * records) + b"]}")
     script.write_text(_SCRIPT % body)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--latency", "-s", str(script), url]
+    before = _cpu(pid)
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in out or "Socket errors" in out:
         raise RuntimeError(out)
     rate = re.search(r"Requests/sec:\s+([0-9.]+)", out)
     assert rate is not None, out
-    return Figures(float(rate[1]), _percentile(out, 50), _percentile(out, 99))
+    count = re.search(r"([0-9]+) requests in", out)
+    assert count is not None, out
+    spent = (_cpu(pid) - before) / int(count[1]) * 1e6
+    return Figures(float(rate[1]), _percentile(out, 50), _percentile(out, 99), spent)
+
+
+def _cpu(pid: int) -> float:
+    """Seconds of processor time that a process has had."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _percentile(out: str, which: int) -> float:

@@ -33,7 +33,7 @@ def open_log(home: str, folder: Path) -> EventLog:
     if kind == "kafka":
         from pinterest_pipeline.eventlog.kafka import KafkaEventLog
 
-        log = KafkaEventLog(address, KafkaSettings(), kafka_partition, 2**20)
+        log = KafkaEventLog(address, KafkaSettings(), kafka_partition, 2**20, folder / "intents.sqlite")
     else:
         log = SqliteEventLog(folder / "bench.sqlite", kafka_partition, 2**20)
     if TOPIC not in log.topics():

@@ -55,6 +55,17 @@ class GatewaySettings(_Group):
     )
     max_body_bytes: int = Field(10 * 2**20, ge=1024, description="Largest request body taken, in bytes.")
     max_records: int = Field(10_000, ge=1, description="Most records taken in one request.")
+    advertised_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s?#]+)?$",
+        description="Address that callers know the gateway by; empty takes the one a request came in on.",
+    )
+    consumer_timeout_seconds: float = Field(
+        300.0, gt=0, description="A consumer instance that is not used for so many seconds is removed."
+    )
+    consumer_max_wait_seconds: float = Field(
+        60.0, ge=0, description="Longest wait for records of one request of a consumer instance."
+    )
     access: Literal["auto", "open", "keys"] = Field(
         "auto",
         description="Who may call: open (anyone), keys (who has a key), auto (open on loopback, else keys).",
@@ -101,7 +112,8 @@ class GatewaySettings(_Group):
     def _one_body_fits(self) -> "GatewaySettings":
         if self.max_bytes_in_flight < self.max_body_bytes:
             raise ValueError(
-                "max_bytes_in_flight is smaller than max_body_bytes, so that no large body would be taken"
+                f"{PREFIX}GATEWAY__MAX_BYTES_IN_FLIGHT is smaller than {PREFIX}GATEWAY__MAX_BODY_BYTES,"
+                " so that no large body would be taken"
             )
         return self
 
@@ -304,7 +316,10 @@ def load_settings(**overrides: Any) -> Settings:
             _problems(error), "see 'pinpipe settings' for all names and what they take"
         ) from None
     except ValueError as error:  # pinpipe.toml that is not TOML, or a group that is not JSON
-        raise SettingError(f"the settings cannot be read: {error}") from None
+        raise SettingError(
+            f"the settings cannot be read: {error}",
+            "PINPIPE_KAFKA__PROPERTIES and whole groups are JSON objects, pinpipe.toml is TOML",
+        ) from None
 
 
 def child_environment(settings: Settings) -> dict[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 from sqlalchemy.engine import make_url
 
 from pinterest_pipeline.config import Settings
@@ -79,6 +80,7 @@ def run(
             watch = pool.submit(supervisor.run, stop)
             try:
                 indexes = _fill(database, posts_file, count, progress)  # while the rooms start
+                _wait_until_up(url, watch, progress)
                 asyncio.run(_send(_Plan(settings, url, database, indexes, count), progress))
                 pool.submit(chart_library)  # seconds of work that the report waits for otherwise
                 _wait_until_landed(Workspace(settings), watch, progress)
@@ -125,6 +127,21 @@ def _fill(
 
     database.fill(noted())
     return indexes
+
+
+def _wait_until_up(url: str, watch: "Future[None]", progress: Progress) -> None:
+    """Wait for the gateway: a sender that loses patience sends again, and its records land twice."""
+    progress("waiting for the rooms to start", 0, None)
+    deadline = time.monotonic() + _LANDING_SECONDS
+    while time.monotonic() < deadline:
+        if watch.done():
+            watch.result()
+        try:
+            httpx.get(f"{url}/topics", timeout=1.0)
+        except httpx.TransportError:
+            continue  # the supervisor holds the socket: this is a wait, not a spin
+        return
+    raise Unavailable("the gateway does not answer", "see the logs in the demo's folder")
 
 
 def _chunks(database: PostDatabase, indexes: list[int] | None, count: int | None) -> Iterator[Sequence[Post]]:

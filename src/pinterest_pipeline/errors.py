@@ -9,12 +9,16 @@ PipelineError            says what was wrong, what was found, what to do; carrie
 └── Fatal                will not pass by itself: stop and say so
     ├── SettingError     a setting is missing, unknown or out of bounds
     ├── BadInput         a file or an argument holds something that cannot be read
+    │   └── UnknownPartition  the topic has no such partition
     ├── PortInUse        another process listens where we should
     ├── AlreadyRunning   another process of the same room works in the same folder
     ├── DiskFull         the disk has no room left
     ├── UnknownTopic     the event log has no such topic or stream
     ├── TopicExists      the event log has that topic or stream already
     ├── UnknownGroup     the event log knows no such group of consumers
+    ├── UnknownConsumer  the gateway has no such consumer instance
+    ├── ConsumerExists   the gateway has a consumer instance of that name already
+    ├── IllegalState     what is asked for does not go with what the consumer instance does now
     ├── NoSuchObject     the store holds no object at a key
     ├── KeyReused        an idempotency key came again with another request
     ├── Forbidden        a login or a permission was refused
@@ -89,6 +93,11 @@ class UnknownTopic(Fatal):
         super().__init__(f"no topic or stream is named '{name}'", "create it, or check the spelling")
 
 
+class UnknownPartition(BadInput):
+    def __init__(self, topic: str, partition: int | str) -> None:
+        super().__init__(f"'{topic}' has no partition {partition}", "ask for its partitions first")
+
+
 class TopicExists(Fatal):
     exit_code = 4
 
@@ -103,6 +112,18 @@ class UnknownGroup(Fatal):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"no group of consumers is named '{name}'")
+
+
+class UnknownConsumer(Fatal):
+    exit_code = 4
+
+
+class ConsumerExists(Fatal):
+    exit_code = 4
+
+
+class IllegalState(Fatal):
+    exit_code = 4
 
 
 class NoSuchObject(Fatal):

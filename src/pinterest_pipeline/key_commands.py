@@ -8,8 +8,6 @@ from typing import Annotated, Any, Final
 
 import msgspec
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from pinterest_pipeline.config import load_settings
 from pinterest_pipeline.errors import SettingError
@@ -63,12 +61,10 @@ def list_keys(as_json: AsJson = False) -> None:
     if not found:
         out.print("no keys; make one: pinpipe keys create --help")
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for column in found[0]:
-        table.add_column(column, header_style="dim", overflow="fold")
-    for row in found:
-        table.add_row(*(escape(_cell(value)) for value in row.values()))
-    out.print(table)
+    for key in found:
+        out.print(f"{key['id']}  {key['name']}  {key['state']}", soft_wrap=True, markup=False)
+        for line in (*key["scopes"], *_limits(key)):
+            out.print(f"    {line}", soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -118,7 +114,8 @@ def _written(milliseconds: int | None) -> str | None:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, tuple):
-        return "\n".join(value)
-    return "" if value is None else str(value)
+def _limits(key: dict[str, Any]) -> list[str]:
+    """What ends or bounds a key, in words."""
+    found = [f"{key['rate']:g} requests/s, {key['burst']:,} at once"] if key["rate"] else []
+    found += [key["quota"]] if key["quota"] else []
+    return found + ([f"until {key['expires']}"] if key["expires"] else [])

@@ -11,6 +11,7 @@ from pinterest_pipeline.config import Settings
 from pinterest_pipeline.gateway.access import check, guards
 from pinterest_pipeline.gateway.access_log import AccessLog
 from pinterest_pipeline.gateway.app import create_app
+from pinterest_pipeline.gateway.consumer_store import ConsumerStore
 from pinterest_pipeline.gateway.figures import Figures, shared_memory
 from pinterest_pipeline.gateway.server import bind, serve
 from pinterest_pipeline.gateway.tls import server_context
@@ -62,6 +63,8 @@ def _answer(
         if settings.gateway.access_log != _NO_LOG:
             log = AccessLog(settings.gateway.access_log)
             stack.callback(log.close)
+        consumers = ConsumerStore(settings.data / "gateway", settings.gateway.consumer_timeout_seconds)
+        stack.callback(consumers.close)
         app = create_app(
             settings.gateway,
             topics,
@@ -70,6 +73,7 @@ def _answer(
             guards=guards(settings.gateway, listener.getsockname()[0], settings.data, figures.refused),
             observers=() if log is None else (log.note,),
             figures=figures,
+            consumers=consumers,
         )
         on_refusal = {} if log is None else {"on_refusal": log.refused}
         serve(app, listener, settings.gateway, figures, tls=tls, **on_refusal)

@@ -17,6 +17,8 @@ _HOPELESS: Final = {error.exit_code for error in (SettingError, BadInput)}
 _STOP_SECONDS: Final = 20.0
 _LOOK_SECONDS: Final = 0.1
 _LONGEST_PAUSE: Final = 10.0
+_WELL_SECONDS: Final = 1.0
+"""A worker that lived for so long had begun to work: whatever killed it need not kill the next one."""
 _STANDARD_INPUT: Final = 0
 _log: Final = structlog.get_logger("workers")
 
@@ -89,7 +91,7 @@ class Workers:
 
     def _note_death(self, worker: _Worker, code: int) -> None:
         now = time.monotonic()
-        worker.failures = 0 if now - worker.started > _LONGEST_PAUSE else worker.failures + 1
+        worker.failures = 0 if now - worker.started > _WELL_SECONDS else worker.failures + 1
         pause = 0.0 if worker.failures <= 1 else min(0.2 * 2**worker.failures, _LONGEST_PAUSE)
         worker.start_at = now + pause
         _log.warning("worker died, starting it again", pid=worker.pid, exit_code=code, pause_seconds=pause)

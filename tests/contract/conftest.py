@@ -8,15 +8,19 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from pinterest_pipeline.broker.node import Node
-from pinterest_pipeline.config import KafkaSettings
+from pinterest_pipeline.config import GatewaySettings, KafkaSettings
 from pinterest_pipeline.eventlog.base import EventLog
 from pinterest_pipeline.eventlog.kafka import KafkaEventLog
 from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.gateway.app import create_app
+from pinterest_pipeline.gateway.consumer_store import ConsumerStore
+from tests.asking import Asking, OpenGateway
 
 MAX_RECORD_BYTES = 4_096
 
 Opener = Callable[[], EventLog]
+PIN, GEO = "124df56aef51.pin", "124df56aef51.geo"
 
 
 def _sqlite(request: pytest.FixtureRequest, folder: Path) -> Opener:
@@ -70,3 +74,25 @@ def open_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]
 def log(open_log: Opener) -> EventLog:
     """An empty log."""
     return open_log()
+
+
+@pytest.fixture
+def open_gateway(log: EventLog, tmp_path: Path) -> Iterator[OpenGateway]:
+    """One more gateway over the log and the same instances; each may be the only one that is left."""
+    stores: list[ConsumerStore] = []
+
+    def opener(timeout_seconds: float = 300.0) -> Asking:
+        stores.append(ConsumerStore(tmp_path / "gateway", timeout_seconds))
+        return Asking(create_app(GatewaySettings(), log, log, consumers=stores[-1]))
+
+    yield opener
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def gateway(log: EventLog, open_gateway: OpenGateway) -> Asking:
+    """A gateway; the topic PIN has one partition, GEO has four."""
+    log.create(PIN, 1)
+    log.create(GEO, 4)
+    return open_gateway()

@@ -51,11 +51,11 @@ class HalfProducer:
 
 def arm(point: str, log: Any) -> None:
     if point == "before the records are sent":
-        Appender.send = die  # type: ignore[method-assign]  # the point is there
+        Appender.send = die  # type: ignore[method-assign, assignment]  # the point is there
     elif point == "after half of the records landed":
-        log._appender.__dict__["_producer"] = HalfProducer(log._appender._producer)
+        log._appender._sender.__dict__["_producer"] = HalfProducer(log._appender._sender._producer)
     elif point == "after the records landed":
-        KeyedRequests.end = die  # type: ignore[method-assign]  # the point is there
+        KeyedRequests.end = die  # type: ignore[method-assign, assignment]  # the point is there
     elif point == "after the answer":
         Intents.end = lambda *_: None  # type: ignore[method-assign]  # the receipts are not kept yet
 

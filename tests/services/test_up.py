@@ -122,9 +122,22 @@ def kill(pipeline: Pipeline, victim: str) -> bool:
     return state is not None
 
 
-@pytest.mark.parametrize("victim", ["gateway", "sink", "stream", "load", "up", "s3"])
-def test_a_killed_process_costs_nothing(pipeline: Pipeline, victim: str) -> None:
+@pytest.mark.parametrize(
+    ("victim", "workers"),
+    [
+        ("gateway", 1),
+        ("gateway", 2),
+        ("sink", 1),
+        ("stream", 1),
+        ("load", 1),
+        ("up", 1),
+        ("up", 2),
+        ("s3", 1),
+    ],
+)
+def test_a_killed_process_costs_nothing(pipeline: Pipeline, victim: str, workers: int) -> None:
     chance = random.Random(f"{SEED} {victim}")
+    pipeline.environment["PINPIPE_GATEWAY__WORKERS"] = str(workers)
     if victim == "s3":
         pipeline.use_s3()
     state = pipeline.start()
@@ -149,7 +162,8 @@ def test_a_killed_process_costs_nothing(pipeline: Pipeline, victim: str) -> None
         for table in ("pin", "geo", "user"):
             counts = account[branch][table]
             assert counts["acknowledged"] == counts["sent"] == POSTS
-            assert counts["clean"] == POSTS
+            assert counts["clean"] == counts["landed"] == POSTS
+            assert counts["without_receipt"] == 0
 
 
 def test_a_port_in_use_is_named(pipeline: Pipeline) -> None:

@@ -2,14 +2,25 @@
 
 import re
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from pinterest_pipeline import errors
 from pinterest_pipeline.analyses.catalog import load
-from pinterest_pipeline.config import OWN_S3, STORE_FORMS, Credentials, explained, load_credentials
+from pinterest_pipeline.config import (
+    OWN_S3,
+    STORE_FORMS,
+    Credentials,
+    GatewaySettings,
+    explained,
+    load_credentials,
+)
+from pinterest_pipeline.eventlog.partitioners import kafka_partition
+from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.gateway.error_codes import KINDS
+from pinterest_pipeline.gateway.v3 import v3_operations
 from pinterest_pipeline.sink.keys import KEYS, Key
 
 REPOSITORY = Path(__file__).parents[2]
@@ -40,6 +51,15 @@ def test_every_exit_code_is_described() -> None:
 def test_every_error_of_the_gateway_is_described() -> None:
     described = text("docs/reference/http-api.md")
     assert all(f"| {kind.kafka} | {kind.kinesis} | {kind.when} |" in described for kind in KINDS.values())
+
+
+def test_every_operation_of_rest_v3_is_described(tmp_path: Path) -> None:
+    described = text("docs/reference/kafka-rest-v3.md")
+    with closing(SqliteEventLog(tmp_path / "log", kafka_partition, 2**20)) as log:
+        operations = v3_operations(GatewaySettings(), log)
+    assert len(operations) > 20
+    missing = [one.id for one in operations if f"`{one.method} {one.path}`" not in described]
+    assert missing == []
 
 
 def test_every_key_of_the_sink_is_described_with_what_it_does() -> None:

@@ -70,6 +70,11 @@ class Node:
     scram: Mapping[str, str] = field(default_factory=dict)
     _process: "subprocess.Popen[bytes] | None" = None
 
+    def listener(self, name: str) -> str:
+        """Where one of the `further` listeners is reached."""
+        found = next(part for part in self.further["listeners"].split(",") if part.startswith(f"{name}://"))
+        return found.partition("://")[2]
+
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"

@@ -15,8 +15,11 @@ LOG4J = """Configuration:
 
 
 def cluster_id() -> str:
-    """A new id of a cluster in Kafka's form."""
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    """A new id of a cluster in Kafka's form; none begins with a dash, which would make it an option."""
+    while True:
+        name = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not name.startswith("-"):
+            return name
 
 
 def server_properties(folder: Path, port: int, controller_port: int, further: Mapping[str, str]) -> str:

@@ -22,6 +22,7 @@ from pinterest_pipeline.eventlog.base import (
 )
 from pinterest_pipeline.eventlog.kafka_admin import Admin
 from pinterest_pipeline.eventlog.kafka_clients import Clients
+from pinterest_pipeline.eventlog.kafka_groups import Groups
 from pinterest_pipeline.eventlog.kafka_once import KeyedRequests
 from pinterest_pipeline.eventlog.kafka_producer import Appender
 from pinterest_pipeline.eventlog.kafka_reader import Reader
@@ -87,19 +88,19 @@ class KafkaEventLog:
         return self._admin.offsets_at(topic, timestamp)
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
-        return self._admin.committed(group, topic)
+        return self._groups.committed(group, topic)
 
     def commit(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
-        self._admin.commit(group, topic, positions)
+        self._groups.commit(group, topic, positions)
 
     def positions(self, group: str) -> dict[str, dict[int, int]]:
-        return self._admin.positions(group)
+        return self._groups.positions(group)
 
     def groups(self) -> list[str]:
-        return self._admin.groups()
+        return self._groups.names()
 
     def describe_group(self, group: str) -> Group:
-        return self._admin.describe_group(group)
+        return self._groups.describe(group)
 
     def subscribe(self, group: str, topics: Sequence[str]) -> Subscription:
         for topic in topics:
@@ -152,6 +153,10 @@ class KafkaEventLog:
     def _admin(self) -> Admin:
         self._check_open()
         return self._brokers
+
+    @property
+    def _groups(self) -> Groups:
+        return Groups(self._admin)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -1,13 +1,12 @@
 """Topics, groups and positions of a cluster, asked and changed through its admin API."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     TopicCollection,
@@ -17,17 +16,14 @@ from confluent_kafka.admin import (
     AdminClient,
     ConfigResource,
     ConfigSource,
-    ConsumerGroupDescription,
     NewTopic,
     OffsetSpec,
 )
 from confluent_kafka.admin import TopicDescription as KafkaTopic
 
-from pinterest_pipeline.errors import BadInput, Forbidden, Unavailable, UnknownGroup, UnknownTopic
+from pinterest_pipeline.errors import BadInput, Forbidden, Unavailable, UnknownTopic
 from pinterest_pipeline.eventlog.base import (
     Cluster,
-    Group,
-    GroupMember,
     PartitionDescription,
     TopicDescription,
 )
@@ -40,6 +36,7 @@ INTERNAL: Final = "__"
 """Kafka's own topics begin so."""
 _LOGIN_CHECK_SECONDS: Final = 0.1
 _SETTLED_SECONDS: Final = 30.0
+_LISTING_SECONDS: Final = 2.0
 _PASSING: Final = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
@@ -61,16 +58,16 @@ class Admin:
 
     def __init__(self, clients: Clients, seconds: float) -> None:
         self._clients = clients
-        self._client: AdminClient = clients.admin()
-        self._seconds = seconds
+        self.client: AdminClient = clients.admin()
+        self.seconds = seconds
 
     # Topics
 
     def found(self, topic: str) -> KafkaTopic:
         """A topic as the brokers know it at this moment; raises UnknownTopic."""
         asked = TopicCollection([topic])
-        known: KafkaTopic = self._answer(
-            lambda: self._client.describe_topics(asked, request_timeout=self._seconds)[topic], topic
+        known: KafkaTopic = self.answer(
+            lambda: self.client.describe_topics(asked, request_timeout=self.seconds)[topic], topic
         )
         return known
 
@@ -91,8 +88,8 @@ class Admin:
         """Settings of a topic that somebody set, or all of them; none when we may not ask."""
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
         try:
-            entries = self._answer(
-                lambda: self._client.describe_configs([resource], request_timeout=self._seconds)[resource],
+            entries = self.answer(
+                lambda: self.client.describe_configs([resource], request_timeout=self.seconds)[resource],
                 topic,
             )
         except Forbidden:
@@ -105,21 +102,28 @@ class Admin:
         }
 
     def topics(self) -> list[str]:
-        try:
-            names = self._client.list_topics(timeout=self._seconds).topics
-        except KafkaException as error:
-            self._clients.check()
-            raise translated(error.args[0]) from None
-        return sorted(name for name in names if not name.startswith(INTERNAL))
+        left = self.seconds
+        while True:
+            seconds = min(left, _LISTING_SECONDS)
+            left -= seconds
+            try:
+                names = self.client.list_topics(timeout=seconds).topics
+            except KafkaException as error:
+                self.client.poll(0)
+                self._clients.check()
+                if left <= 0:
+                    raise translated(error.args[0]) from None
+            else:
+                return sorted(name for name in names if not name.startswith(INTERNAL))
 
     def create(self, topic: str, partitions: int, replication: int, configs: Mapping[str, str]) -> None:
         """Create a topic and wait until its partitions have leaders; `replication` -1 is the cluster's."""
         new = NewTopic(topic, partitions, replication, config=dict(configs))
-        self._answer(lambda: self._client.create_topics([new], request_timeout=self._seconds)[topic], topic)
+        self.answer(lambda: self.client.create_topics([new], request_timeout=self.seconds)[topic], topic)
         self._settle(lambda: self._has_leaders(topic), f"the new topic '{topic}' has no leaders yet")
 
     def delete(self, topic: str) -> None:
-        self._answer(lambda: self._client.delete_topics([topic], request_timeout=self._seconds)[topic], topic)
+        self.answer(lambda: self.client.delete_topics([topic], request_timeout=self.seconds)[topic], topic)
         self._settle(lambda: not self._exists(topic), f"the deleted topic '{topic}' is still there")
 
     def _exists(self, topic: str) -> bool:
@@ -143,20 +147,20 @@ class Admin:
             time.sleep(0.02)
 
     def cluster(self) -> Cluster:
-        known = self._answer(lambda: self._client.describe_cluster(request_timeout=self._seconds))
+        known = self.answer(lambda: self.client.describe_cluster(request_timeout=self.seconds))
         brokers = tuple(sorted(node.id for node in known.nodes))
         return Cluster(known.cluster_id, brokers, known.controller.id if known.controller else -1)
 
     # Offsets
 
     def beginnings(self, topic: str) -> dict[int, int]:
-        return self._offsets(topic, OffsetSpec.earliest())
+        return self._known(topic, self._parts(topic), OffsetSpec.earliest())
 
     def ends(self, topic: str) -> dict[int, int]:
-        return self._offsets(topic, OffsetSpec.latest())
+        return self._known(topic, self._parts(topic), OffsetSpec.latest())
 
     def offsets_at(self, topic: str, timestamp: int) -> dict[int, int]:
-        found = self._offsets(topic, OffsetSpec.for_timestamp(timestamp))
+        found = self._asked_offsets(topic, self._parts(topic), OffsetSpec.for_timestamp(timestamp))
         if min(found.values()) >= 0:
             return found
         ends = self.ends(topic)
@@ -164,92 +168,42 @@ class Admin:
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """Beginning and end of one partition; raises UnknownTopic also when it lacks this partition."""
-        low = self._asked_offsets(topic, [partition], OffsetSpec.earliest())
+        low = self._known(topic, [partition], OffsetSpec.earliest())
         return low[partition], self.end(topic, partition)
 
     def end(self, topic: str, partition: int) -> int:
-        return self._asked_offsets(topic, [partition], OffsetSpec.latest())[partition]
+        return self._known(topic, [partition], OffsetSpec.latest())[partition]
 
-    def _offsets(self, topic: str, which: OffsetSpec) -> dict[int, int]:
-        return self._asked_offsets(topic, sorted(part.id for part in self.found(topic).partitions), which)
+    def _parts(self, topic: str) -> list[int]:
+        return sorted(part.id for part in self.found(topic).partitions)
 
     def _asked_offsets(self, topic: str, parts: list[int], which: OffsetSpec) -> dict[int, int]:
         def ask() -> "Future[dict[int, int]]":
             asked = {TopicPartition(topic, part): which for part in parts}
-            return _gathered(self._client.list_offsets(asked, request_timeout=self._seconds))
+            return _gathered(self.client.list_offsets(asked, request_timeout=self.seconds))
 
-        found = self._answer(ask, topic)
+        found = self.answer(ask, topic)
         return {part: found[part] for part in parts}
 
-    # Groups
-
-    def committed(self, group: str, topic: str) -> dict[int, int]:
-        parts = [TopicPartition(topic, part.id) for part in self.found(topic).partitions]
-        return self._positions(group, parts).get(topic, {})
-
-    def positions(self, group: str) -> dict[str, dict[int, int]]:
-        return self._positions(group, None)
-
-    def _positions(self, group: str, parts: list[TopicPartition] | None) -> dict[str, dict[int, int]]:
-        asked = [ConsumerGroupTopicPartitions(group, parts)]
-        seconds = self._seconds
-        try:
-            answered = self._answer(
-                lambda: self._client.list_consumer_group_offsets(asked, request_timeout=seconds)[group], group
-            ).topic_partitions
-        except UnknownGroup:
-            return {}
-        found: dict[str, dict[int, int]] = {}
-        for part in sorted(answered, key=lambda part: (part.topic, part.partition)):
-            if part.offset >= 0:
-                found.setdefault(part.topic, {})[part.partition] = part.offset
+    def _known(self, topic: str, parts: list[int], which: OffsetSpec) -> dict[int, int]:
+        """Beginnings or ends, which every partition has; the client says -1 of one that it was not told."""
+        found = self._asked_offsets(topic, parts, which)
+        if min(found.values()) < 0:
+            raise Unavailable(f"Kafka does not say where '{topic}' ends", "try again")
         return found
 
-    def commit(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
-        """Keep positions of a group that has no members."""
-        known = {part.id for part in self.found(topic).partitions}
-        for part in positions:
-            if part not in known:
-                raise unknown_partition(topic, part)
-        if not positions:
-            return
-        parts = [TopicPartition(topic, part, offset) for part, offset in positions.items()]
-        asked = [ConsumerGroupTopicPartitions(group, parts)]
-        ask, seconds = self._client.alter_consumer_group_offsets, self._seconds
-        for part in self._answer(lambda: ask(asked, request_timeout=seconds)[group], topic).topic_partitions:
-            if part.error is not None:
-                raise translated(part.error, topic)
-
-    def groups(self) -> list[str]:
-        listed = self._answer(lambda: self._client.list_consumer_groups(request_timeout=self._seconds))
-        return sorted(group.group_id for group in listed.valid)
-
-    def describe_group(self, group: str) -> Group:
-        ask, seconds = self._client.describe_consumer_groups, self._seconds
-        known: ConsumerGroupDescription = self._answer(
-            lambda: ask([group], request_timeout=seconds)[group], group
-        )
-        if known.state.name == "DEAD":
-            raise UnknownGroup(group)
-        members = tuple(
-            GroupMember(member.member_id, member.client_id, _parts(member.assignment.topic_partitions))
-            for member in known.members
-        )
-        coordinator = known.coordinator.id if known.coordinator else 0
-        return Group(group, known.state.name, members, coordinator, known.partition_assignor)
-
-    def _answer(self, ask: "Callable[[], Future[T]]", what: str = "") -> T:
+    def answer(self, ask: "Callable[[], Future[T]]", what: str = "") -> T:
         """The answer to a request; asked again while leaders change, within the time that an answer has."""
-        deadline = time.monotonic() + self._seconds + 1
+        deadline = time.monotonic() + self.seconds + 1
         while True:
             try:
                 answer = self._awaited(ask(), deadline)
             except KafkaException as error:
-                self._client.poll(0)
+                self.client.poll(0)
                 self._clients.check()
                 if error.args[0].code() == KafkaError._TIMED_OUT:
                     # A client whose coordinator was killed never asks it again, though it is back.
-                    self._client = self._clients.admin()
+                    self.client = self._clients.admin()
                 if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
                     raise translated(error.args[0], what) from None
                 time.sleep(0.05)
@@ -262,7 +216,7 @@ class Admin:
         while True:
             with suppress(TimeoutError):
                 return asked.result(_LOGIN_CHECK_SECONDS)
-            self._client.poll(0)  # where the client tells of a refused login
+            self.client.poll(0)  # where the client tells of a refused login
             self._clients.check()
             if time.monotonic() > deadline:
                 raise Unavailable("Kafka does not answer", "see whether its brokers run; try again")
@@ -285,10 +239,6 @@ def _gathered(asked: "Mapping[TopicPartition, Future[Any]]") -> "Future[dict[int
     for future in asked.values():
         future.add_done_callback(note)
     return together
-
-
-def _parts(parts: Iterable[Any]) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted((part.topic, part.partition) for part in parts))
 
 
 def unknown_partition(topic: str, partition: int) -> BadInput:

@@ -1,5 +1,6 @@
 """Makes the clients of librdkafka from the settings, and notices when a login is refused."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -10,9 +11,11 @@ from confluent_kafka.admin import AdminClient
 
 from pinterest_pipeline.config import KafkaSettings
 from pinterest_pipeline.errors import Forbidden, MissingPart, SettingError
-from pinterest_pipeline.eventlog.kafka_errors import LOGIN_REFUSED, forbidden
+from pinterest_pipeline.eventlog.kafka_errors import forbidden, is_login_refused
 
 _REPEATED: Final = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE}
+_REFUSED_SECONDS: Final = 5.0
+"""How long a refused login is taken to be refused still; the client tries again every second."""
 _log = structlog.get_logger("kafka")
 
 
@@ -34,6 +37,7 @@ class Clients:
         # One set for producers and consumers: librdkafka passes over what is only for the other.
         self._own = {name: value.get_secret_value() for name, value in settings.properties.items()}
         self._refused = ""
+        self._refused_at = 0.0
         self._said = ""
 
     def producer(self, properties: Mapping[str, Any]) -> Producer:
@@ -49,23 +53,21 @@ class Clients:
             return AdminClient({**self._common, **self._own})
 
     def check(self) -> None:
-        """Raises Forbidden when the brokers refused our login since the last success."""
-        if self._refused:
-            raise self.refused()
+        """Raises Forbidden when our login was refused a moment ago and nothing was answered since."""
+        if (refused := self.refused()) is not None:
+            raise refused
 
-    def is_refused(self) -> bool:
-        return bool(self._refused)
-
-    def refused(self) -> Forbidden:
-        return forbidden(self._refused)
+    def refused(self) -> Forbidden | None:
+        is_recent = time.monotonic() - self._refused_at < _REFUSED_SECONDS
+        return forbidden(self._refused) if self._refused and is_recent else None
 
     def admitted(self) -> None:
         """A request was answered: what was refused before is so no longer."""
         self._refused = self._said = ""
 
     def _note(self, error: KafkaError) -> None:
-        if error.code() in LOGIN_REFUSED:
-            self._refused = error.str()
+        if is_login_refused(error):
+            self._refused, self._refused_at = error.str(), time.monotonic()
         said = "brokers are away" if error.code() in _REPEATED else error.str()
         if said != self._said:
             self._said = said
@@ -91,7 +93,13 @@ def _security(settings: KafkaSettings) -> dict[str, Any]:
         "ssl.certificate.location": settings.ssl_certificate,
         "ssl.key.location": settings.ssl_key,
     }
-    properties |= {name: str(path) for name, path in files.items() if path is not None}
+    for name, path in files.items():
+        if path is not None:
+            if not path.is_file():
+                raise SettingError(
+                    f"there is no file {path}", "see PINPIPE_KAFKA__SSL_… in 'pinpipe settings'"
+                )
+            properties[name] = str(path)
     if settings.ssl_key_password is not None:
         properties["ssl.key.password"] = settings.ssl_key_password.get_secret_value()
     if not settings.security_protocol.startswith("SASL"):
@@ -133,4 +141,8 @@ def _iam_token(region: str) -> Callable[[str], tuple[str, float]]:
         text, expires_ms = MSKAuthTokenProvider.generate_auth_token(region)
         return text, expires_ms / 1_000
 
+    try:
+        token("")  # now, where its absence is told in words; a client would wait ten seconds for it
+    except Exception as error:
+        raise forbidden(f"there is no token for MSK: {error}") from error
     return token

@@ -26,14 +26,14 @@ UNKNOWN_TOPIC: Final = {
     KafkaError.UNKNOWN_TOPIC_ID,
     KafkaError.INCONSISTENT_TOPIC_ID,
 }
-LOGIN_REFUSED: Final = {
+_LOGIN_REFUSED: Final = {
     KafkaError._AUTHENTICATION,
     KafkaError._SSL,
     KafkaError.SASL_AUTHENTICATION_FAILED,
     KafkaError.UNSUPPORTED_SASL_MECHANISM,
     KafkaError.ILLEGAL_SASL_STATE,
 }
-_FORBIDDEN: Final = LOGIN_REFUSED | {
+_FORBIDDEN: Final = _LOGIN_REFUSED | {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
@@ -81,6 +81,11 @@ _REFUSALS: Final[dict[int, RefusalCode]] = {
     KafkaError.INVALID_TIMESTAMP: "invalid_timestamp",
     KafkaError.THROTTLING_QUOTA_EXCEEDED: "throttled",
 }
+
+
+def is_login_refused(error: KafkaError) -> bool:
+    """Whether the brokers do not let us in; one without a certificate hears it as a broken connection."""
+    return error.code() in _LOGIN_REFUSED or ("SSL routines" in error.str() and " alert " in error.str())
 
 
 def refusal(error: KafkaError) -> Refusal:

@@ -62,7 +62,7 @@ class KeyedRequests:
 
     def begin(self, topic: Topic, request: Request) -> None:
         """Note the intent of a request, then send it, answer it, or repair it."""
-        once, places = _once(request), request.places or ()
+        once, places = _once(request), request.places
         ends = topic.ends or {}
         bounds = {place: ends[place] for place in places if isinstance(place, int)}
         request.records = _marked(request.records, once)

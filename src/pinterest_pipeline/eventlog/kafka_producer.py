@@ -1,8 +1,7 @@
-"""Appends records: chooses their partitions, hands them to librdkafka, gathers what became of each.
+"""Appends: bounds what waits, chooses partitions, sends, answers.
 
-One producer, idempotent, with acks=all. One thread of ours polls it; the callbacks of a request's records
-share one counter. The partitions of a topic are looked up off to the side, so that no append ever blocks:
-appends to a topic whose partitions are being looked up wait their turn in order.
+The partitions of a topic are looked up off to the side, so that no append ever blocks: appends to a topic
+that is being looked up wait their turn in order.
 """
 
 import threading
@@ -10,25 +9,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from functools import cached_property, partial
-from typing import Any, Final, Protocol
-
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from typing import Final, Protocol
 
 from pinterest_pipeline.errors import PipelineError, Unavailable
-from pinterest_pipeline.eventlog.base import Receipt, Refusal
 from pinterest_pipeline.eventlog.kafka_admin import Admin
 from pinterest_pipeline.eventlog.kafka_clients import Clients
-from pinterest_pipeline.eventlog.kafka_errors import UNKNOWN_TOPIC, refusal
-from pinterest_pipeline.eventlog.kafka_request import GONE, Request
+from pinterest_pipeline.eventlog.kafka_request import Request
+from pinterest_pipeline.eventlog.kafka_sender import Sender
 from pinterest_pipeline.eventlog.kafka_topics import Topic
 
-_POLL_SECONDS: Final = 0.1
 _LOOKUPS: Final = 4
-_REFRESH_SECONDS: Final = 5.0
-_HEADER_ROOM: Final = 2**18
-_GONE_CODES: Final = UNKNOWN_TOPIC | {KafkaError._UNKNOWN_PARTITION}
 
 
 class Keys(Protocol):
@@ -54,34 +44,12 @@ class Appender:
         self._lock = threading.Lock()
         self._known: dict[str, Topic] = {}
         self._waiting: dict[str, deque[Request]] = {}
-        self._finished: list[Request] = []
-        self._refused_here: deque[tuple[Request, int, KafkaError]] = deque()
         self._bytes = 0
         self._open = 0
         self._idle = threading.Condition(self._lock)
         self._closed = False
-        self._stop = False
         self._lookups = ThreadPoolExecutor(_LOOKUPS, "kafka-lookup")
-        self._thread = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
-
-    @cached_property
-    def _producer(self) -> Producer:
-        """Made with the first append: most logs are opened to be read."""
-        settings = self._clients.settings
-        producer = self._clients.producer(
-            {
-                "enable.idempotence": True,
-                "acks": "all",
-                "message.timeout.ms": int(settings.delivery_seconds * 1_000),
-                "message.max.bytes": self._max_record_bytes + _HEADER_ROOM,
-                "queue.buffering.max.messages": 0,  # bytes are bounded, here
-                "queue.buffering.max.kbytes": 2**31 - 1,
-                # The topic was there a moment ago: one that the brokers deny is gone.
-                "topic.metadata.propagation.max.ms": 2_000,
-            }
-        )
-        self._thread.start()
-        return producer
+        self._sender = Sender(clients, max_record_bytes, self._finish)
 
     def remember_by(self, keys: Keys) -> None:
         """Say who remembers requests with a key; to be called first."""
@@ -89,22 +57,23 @@ class Appender:
 
     def submit(self, request: Request) -> None:
         """Send a request when its turn comes; its future says what came of it."""
+        is_settled = False
         with self._lock:
             problem = self._problem(request.size)
             if problem is None:
                 self._bytes += request.size
                 self._open += 1
-                self._accept(request)
+                is_settled = self._accept(request)
         if problem is not None:
             request.future.set_exception(problem)
-        elif request.is_settled and request.once is None:
+        elif is_settled:
             self._finish(request)
 
     def _problem(self, size: int) -> PipelineError | None:
         if self._closed:
             return Unavailable("the event log is closed")
-        if self._clients.is_refused():
-            return self._clients.refused()
+        if (refused := self._clients.refused()) is not None:
+            return refused
         if self._bytes and self._bytes + size > self._most_bytes:
             return Unavailable(
                 f"too much waits already: {self._bytes:,} bytes that Kafka has not acknowledged",
@@ -112,34 +81,34 @@ class Appender:
             )
         return None
 
-    def _accept(self, request: Request) -> None:
-        """Send at once, or wait for the topic to be looked up; holds the lock."""
+    def _accept(self, request: Request) -> bool:
+        """Send at once, or wait for the topic to be looked up; holds the lock. True when all is known."""
         waiting = self._waiting.get(request.topic)
         if waiting is not None:
             waiting.append(request)
-            return
+            return False
         known = self._known.get(request.topic)
         if known is not None and known.is_fresh() and known.fits(request):
-            self._begin(known, request)
-        else:
-            self._waiting[request.topic] = deque([request])
-            self._lookups.submit(self._look_up, request.topic)
+            return self._begin(known, request)
+        self._waiting[request.topic] = deque([request])
+        self._lookups.submit(self._look_up, request.topic)
+        return False
 
     def _look_up(self, topic: str) -> None:
         known, problem = self._found(topic)
+        settled: list[Request] = []
         with self._lock:
             requests = self._waiting.pop(topic)
             if known is None:
                 self._known.pop(topic, None)
             else:
                 self._known[topic] = known
-                for request in requests:
-                    self._begin(known, request)
-        for request in requests:
-            if problem is not None:
+                settled = [request for request in requests if self._begin(known, request)]
+        for request in settled:
+            self._finish(request)
+        if problem is not None:
+            for request in requests:
                 self.fail(request, problem)
-            elif request.is_settled and request.once is None:
-                self._finish(request)
 
     def _found(self, topic: str) -> tuple[Topic | None, PipelineError | None]:
         """The topic, as it was known before if the brokers are away; or why there is none."""
@@ -160,81 +129,37 @@ class Appender:
     def _found_now(self, topic: str, before: Topic | None, with_ends: bool) -> Topic:
         known = Topic.found(self._admin, topic, before, with_ends)
         if before is not None and not known.is_same(before):
-            with suppress(KafkaException):
-                self._producer.list_topics(topic, timeout=_REFRESH_SECONDS)  # so it learns of the change
+            self._sender.learn(topic)
         return known
 
     # Sending
 
-    def _begin(self, topic: Topic, request: Request) -> None:
-        """Choose the partitions and send, or first have the key noted; holds the lock, to keep the order."""
+    def _begin(self, topic: Topic, request: Request) -> bool:
+        """Choose the partitions and send, or first have the key noted; holds the lock, to keep the order.
+
+        True when all is known without asking the brokers.
+        """
         now = time.time_ns() // 1_000_000
         choose, largest = self._partitioner, self._max_record_bytes
-        request.places = [topic.place(record, now, choose, largest) for record in request.records]
+        request.places = topic.places(request.records, now, choose, largest)
         request.known = topic
         if request.once is not None:
             self._keys.begin(topic, request)
-        else:
-            self._send(request)
+            return False
+        return self._sender.send(request)
 
     def send(self, request: Request) -> None:
         """Send a request whose partitions are chosen and whose key is noted."""
         with self._lock:
-            self._send(request)
-        if request.is_settled:
+            is_settled = self._sender.send(request)
+        if is_settled:
             self._finish(request)
-
-    def _send(self, request: Request) -> None:
-        places, outcomes = request.places or (), request.outcomes
-        for index, place in enumerate(places):
-            if isinstance(place, Refusal):
-                outcomes[index] = place
-        request.left = outcomes.count(None)
-        request.is_settled = not request.left
-        now = time.time_ns() // 1_000_000
-        produce, delivered = self._producer.produce, self._delivered
-        for index, (record, place) in enumerate(zip(request.records, places, strict=True)):
-            if outcomes[index] is not None or isinstance(place, Refusal):
-                continue
-            done = partial(delivered, request, index)
-            when, headers = record.timestamp or now, list[Any](record.headers)
-            try:
-                produce(request.topic, record.value, record.key, place, done, timestamp=when, headers=headers)
-            except Exception as error:  # whatever the client dislikes, its record is answered for
-                self._refused_here.append((request, index, _kafka_error(error)))
-
-    # What became of it
-
-    def _poll(self) -> None:
-        poll = self._producer.poll
-        while not self._stop:
-            poll(_POLL_SECONDS)
-            while self._refused_here:
-                request, index, error = self._refused_here.popleft()
-                self._delivered(request, index, error, None)
-            if self._finished:
-                finished, self._finished = self._finished, []
-                for request in finished:
-                    self._finish(request)
-
-    def _delivered(
-        self, request: Request, index: int, error: KafkaError | None, message: Message | None
-    ) -> None:
-        if error is None and message is not None:
-            partition, offset = message.partition(), message.offset()
-            assert partition is not None and offset is not None  # noqa: PT018  # it was delivered
-            request.outcomes[index] = Receipt(partition, offset, message.timestamp()[1])
-        elif error is not None:
-            request.outcomes[index] = GONE if error.code() in _GONE_CODES else refusal(error)
-        request.left -= 1
-        if not request.left:
-            self._finished.append(request)
 
     def _finish(self, request: Request) -> None:
         if request.may_repeat:
             self._repeat(request)
             return
-        problem = request.failure(self._clients.refused() if self._clients.is_refused() else None)
+        problem = request.failure(self._clients.refused())
         # Before anybody can send it again.
         if request.once is not None:
             self._keys.end(request, problem)
@@ -249,7 +174,9 @@ class Appender:
         request.outcomes = [None] * len(request.records)
         with self._lock:
             self._known.pop(request.topic, None)
-            self._accept(request)
+            is_settled = self._accept(request)
+        if is_settled:
+            self._finish(request)
 
     def succeed(self, request: Request) -> None:
         """Answer a request with its outcomes."""
@@ -280,14 +207,4 @@ class Appender:
             self._closed = True
             self._idle.wait_for(lambda: not self._open, self._clients.settings.delivery_seconds + 10)
         self._lookups.shutdown(wait=True)
-        self._stop = True
-        if self._thread.is_alive():
-            self._thread.join()
-
-
-def _kafka_error(error: Exception) -> KafkaError:
-    if isinstance(error, KafkaException):
-        found: KafkaError = error.args[0]
-        return found
-    code = KafkaError._QUEUE_FULL if isinstance(error, BufferError) else KafkaError._INVALID_ARG
-    return KafkaError(code, str(error))
+        self._sender.close()

@@ -138,7 +138,8 @@ class _Cursor:
 
     def _message(self, *, wait: bool, most: int) -> Message | None:
         """The next message; None when none is at hand or, if we may wait, when there is none."""
-        if (message := self._at_hand(most)) or not wait:
+        message = self._at_hand(most)
+        if message is not None or not wait:  # a message without a value counts as false
             return message
         high = self._admin.end(*self.part)
         deadline = time.monotonic() + self._seconds

@@ -23,7 +23,7 @@ class Request:
     """An append; touched by the polling thread alone once it is sent."""
 
     __slots__ = (
-        "future", "is_repeated", "is_settled", "known", "left", "once", "outcomes", "places", "records",
+        "future", "is_repeated", "known", "left", "once", "outcomes", "places", "records",
         "size", "topic",
     )  # fmt: skip
 
@@ -31,20 +31,19 @@ class Request:
         self.topic = topic
         self.records = records
         self.once = once
-        self.size = sum(
-            _RECORD_OVERHEAD + len(record.value or b"") + len(record.key or b"") for record in records
+        self.size = _RECORD_OVERHEAD * len(records) + sum(
+            [len(record.value or b"") + len(record.key or b"") for record in records]
         )
-        self.places: Sequence[int | Refusal] | None = None
-        """The partition of each record, or why it has none; None until they are chosen."""
+        self.places: Sequence[Any] = ()
+        """The partition of each record, or the Refusal that says why it has none; () until then."""
         self.known: Topic | None = None
         """The topic as it was when they were chosen."""
         self.left = 0
         self.is_repeated = False
-        self.is_settled = False
-        """Whether all is known without asking the brokers."""
         self.outcomes: list[Any] = [None] * len(records)
         """One for each record; None until it is known."""
         self.future: Future[Outcomes] = Future()
+        self.future.set_running_or_notify_cancel()  # what is on its way cannot be cancelled
 
     @property
     def may_repeat(self) -> bool:

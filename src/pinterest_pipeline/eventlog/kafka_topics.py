@@ -1,7 +1,7 @@
 """What is known of a topic for a short while: how many partitions it has, which times it takes."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pinterest_pipeline.eventlog.base import Record, Refusal
@@ -57,27 +57,44 @@ class Topic:
         partitions = self.partitions
         return all(record.partition is None or record.partition < partitions for record in request.records)
 
-    def place(
-        self, record: Record, now: int, partitioner: Callable[[bytes, int], int], max_record_bytes: int
-    ) -> int | Refusal:
-        """The partition of a record, or why it cannot have one; `now` in milliseconds since 1970."""
-        size = len(record.value or b"") + len(record.key or b"")
-        if size > max_record_bytes:
-            reason = f"key and value have {size} bytes, the log takes {max_record_bytes}"
+    def places(
+        self, records: Sequence[Record], now: int, partitioner: Callable[[bytes, int], int], largest: int
+    ) -> list[int | Refusal]:
+        """The partition of each record, or why it has none.
+
+        `now` is in milliseconds since 1970, `largest` the most bytes of key and value.
+        """
+        places: list[int | Refusal] = []
+        partitions, turn = self.partitions, self._turn
+        for record in records:
+            key, value, partition = record.key, record.value, record.partition
+            size = (len(key) if key else 0) + (len(value) if value else 0)
+            if size > largest or partition is not None or record.timestamp is not None:
+                refusal = self._refusal(record, size, now, largest)
+                if refusal is not None:
+                    places.append(refusal)
+                    continue
+            if partition is not None:
+                places.append(partition)
+            elif key is not None:
+                places.append(partitioner(key, partitions))
+            else:
+                places.append(turn)
+                turn = turn + 1 if turn + 1 < partitions else 0
+        self._turn = turn
+        return places
+
+    def _refusal(self, record: Record, size: int, now: int, largest: int) -> Refusal | None:
+        if size > largest:
+            reason = f"key and value have {size} bytes, the log takes {largest}"
             return Refusal("record_too_large", reason)
         if record.timestamp is not None and not self._takes(record.timestamp, now):
             reason = f"the time {record.timestamp} ms is too far from now for the settings of the topic"
             return Refusal("invalid_timestamp", reason)
-        if record.partition is not None:
-            if 0 <= record.partition < self.partitions:
-                return record.partition
+        if record.partition is not None and not 0 <= record.partition < self.partitions:
             reason = f"there is no partition {record.partition}, the last one is {self.partitions - 1}"
             return Refusal("unknown_partition", reason)
-        if record.key is not None:
-            return partitioner(record.key, self.partitions)
-        turn = self._turn
-        self._turn = turn + 1 if turn + 1 < self.partitions else 0
-        return turn
+        return None
 
     def _takes(self, timestamp: int, now: int) -> bool:
         # The client takes 0 for "now", so that such a record would lie at another time than was asked for.

@@ -8,6 +8,7 @@ text of the path.
 import ipaddress
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -31,9 +32,21 @@ _HOW: Final = "send it as the header x-api-key, or as Authorization: Bearer"
 
 
 def allows(request: Request, verb: Verb, noun: Noun, name: str) -> bool:
-    """Whether the caller may do this; a handler asks it for names that it does not find in the path."""
+    """Whether the caller may do this."""
     grant: Grant | None = request.scope.get("grant")
     return grant is None or grant.allows(verb, noun, name)
+
+
+def denied(request: Request, verb: Verb, noun: Noun, name: str) -> Fault | None:
+    """What a handler asks for a name that is in the body and not in the path: why the caller may not do this.
+
+    The event loop's thread must ask, as it writes the audit log.
+    """
+    if allows(request, verb, noun, name):
+        return None
+    fault = _refused(verb, noun, name)
+    request.scope["refuse"](name, fault)
+    return fault
 
 
 def visible(request: Request, noun: Noun, names: Iterable[str]) -> list[str]:
@@ -41,8 +54,7 @@ def visible(request: Request, noun: Noun, names: Iterable[str]) -> list[str]:
     return [name for name in names if allows(request, "describe", noun, name)]
 
 
-def refused(verb: Verb, noun: Noun, name: str | None) -> Fault:
-    """The fault for what the caller's key does not allow."""
+def _refused(verb: Verb, noun: Noun, name: str | None) -> Fault:
     of = f"{noun} '{name[:100]}'" if name is not None else f"any {noun}"
     return Fault(NOT_ALLOWED, f"the key has no scope to {verb} {of}")
 
@@ -104,14 +116,14 @@ class Gate:
             return None
         scope, access = request.scope, operation.access
         name = scope["path_params"][access.of] if access.of else None
+        scope["refuse"] = refuse = partial(self._refuse, scope, operation)
         fault = self._identify(scope)
         if fault is None and not scope["grant"].allows(access.verb, access.noun, name):
-            fault = refused(access.verb, access.noun, name)
+            fault = _refused(access.verb, access.noun, name)
         if fault is None:
             fault = self._usage.take(scope["slot"], scope["plan"], time.time())
         if fault is not None:
-            self._on_refusal(fault)
-            self._note(scope, operation, name, fault)
+            refuse(name, fault)
         return fault
 
     def _identify(self, scope: Scope) -> Fault | None:
@@ -126,7 +138,8 @@ class Gate:
         ended = key.ended(time.time())
         return _unauthenticated(UNKNOWN_KEY, f"the API key {ended}") if ended else None
 
-    def _note(self, scope: Scope, operation: Operation, name: str | None, fault: Fault) -> None:
+    def _refuse(self, scope: Scope, operation: Operation, name: str | None, fault: Fault) -> None:
+        self._on_refusal(fault)
         client = scope.get("client")
         self._audit.note(
             status=fault.kind.status,

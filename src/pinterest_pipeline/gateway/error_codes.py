@@ -79,7 +79,36 @@ KEY_REUSED: Final = Kind(
 KEY_IN_FLIGHT: Final = Kind(
     409, 40910, "ResourceInUseException", "the first request of this Idempotency-Key is not over"
 )
+UNKNOWN_CLUSTER: Final = Kind(404, 404, "ResourceNotFoundException", "no such cluster or broker")
+UNKNOWN_GROUP: Final = Kind(
+    404, 40405, "ResourceNotFoundException", "no such group of consumers, or no such member of it"
+)
+INVALID_TOPIC: Final = Kind(400, 40002, "ValidationException", "the log cannot keep a topic of this kind")
+INVALID_BATCH: Final = Kind(
+    422, 42208, "ValidationException", "a batch is empty, too long, or has an id twice"
+)
 
+NOT_ACCEPTABLE: Final = Kind(
+    406, 406, "ValidationException", "the Accept header takes none of the media types of the answer"
+)
+FORMAT_MISMATCH: Final = Kind(
+    406, 40601, "ValidationException", "the Accept header does not fit the format of the consumer instance"
+)
+UNKNOWN_CONSUMER: Final = Kind(
+    404, 40403, "ResourceNotFoundException", "no such consumer instance, or it was not used for too long"
+)
+CONSUMER_EXISTS: Final = Kind(
+    409, 40902, "ResourceInUseException", "a consumer instance of that name exists already"
+)
+ILLEGAL_STATE: Final = Kind(
+    409, 40903, "ResourceInUseException", "the request does not go with what the consumer instance does now"
+)
+INVALID_CONSUMER: Final = Kind(
+    422, 42204, "ValidationException", "a setting of a consumer instance is unknown or has a wrong value"
+)
+UNREADABLE_RECORD: Final = Kind(
+    422, 42203, "SerializationException", "a record in the log is not JSON: read it as binary, or go past it"
+)
 BAD_REQUEST: Final = Kind(400, 400, "ValidationException", "the request is not valid HTTP/1.1")
 TIMEOUT: Final = Kind(408, 408, "RequestExpired", "the request did not come in in time")
 URL_TOO_LONG: Final = Kind(414, 414, "ValidationException", "the address of the request is too long")
@@ -105,7 +134,16 @@ REFUSED: Final[dict[RefusalCode, Kind]] = {
 EVERYWHERE: Final = (INTERNAL, UNAVAILABLE, OVERLOADED)
 """What any operation may answer."""
 
-RETRIABLE: Final = (UNAVAILABLE, OVERLOADED)
+OF_BODY: Final = (MEDIA_TYPE, NOT_JSON, MISSING_VALUE, TOO_LARGE)
+"""What may be wrong with a body of JSON."""
+
+OF_KEY: Final = (MISSING_VALUE, KEY_REUSED, KEY_IN_FLIGHT)
+"""What may be wrong with an Idempotency-Key."""
+
+OF_ACCESS: Final = (UNAUTHENTICATED, UNKNOWN_KEY, NOT_ALLOWED, RATE_EXCEEDED, QUOTA_EXCEEDED)
+"""What a key may lack for an operation that is not public."""
+
+RETRIABLE: Final = (UNAVAILABLE, OVERLOADED, THROTTLED, NOT_ACKNOWLEDGED)
 """Answered with a Retry-After."""
 
 RETRY_AFTER_SECONDS: Final = 1
@@ -118,3 +156,8 @@ def kinesis_status(kind: Kind) -> int:
         if kind in (MISSING_VALUE, NOT_JSON, UNKNOWN_TOPIC, UNKNOWN_PARTITION, RECORD_TOO_LARGE)
         else kind.status
     )
+
+
+def kafka_v3_code(kind: Kind) -> int:
+    """REST v3 says of an unknown topic what a broker says of it; its other codes are those of v2."""
+    return 40403 if kind is UNKNOWN_TOPIC else kind.kafka

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from typing import Final
 
 import msgspec
@@ -10,21 +11,30 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pinterest_pipeline.errors import (
+    BadRecord,
+    ConsumerExists,
     DiskFull,
+    Fenced,
     Forbidden,
+    IllegalState,
     KeyInFlight,
     KeyReused,
     PipelineError,
     Retryable,
     TopicExists,
+    UnknownConsumer,
+    UnknownGroup,
+    UnknownPartition,
     UnknownTopic,
 )
 from pinterest_pipeline.eventlog.base import EventLog, Once, Receipt, Record, Refusal
 from pinterest_pipeline.gateway import responses
 from pinterest_pipeline.gateway.completions import completed
 from pinterest_pipeline.gateway.error_codes import (
+    CONSUMER_EXISTS,
     EXISTS,
     FORBIDDEN,
+    ILLEGAL_STATE,
     INTERNAL,
     KEY_IN_FLIGHT,
     KEY_REUSED,
@@ -32,14 +42,18 @@ from pinterest_pipeline.gateway.error_codes import (
     NOT_JSON,
     TOO_LARGE,
     UNAVAILABLE,
+    UNKNOWN_CONSUMER,
+    UNKNOWN_GROUP,
+    UNKNOWN_PARTITION,
     UNKNOWN_TOPIC,
+    UNREADABLE_RECORD,
     Fault,
     Kind,
 )
+from pinterest_pipeline.gateway.handover import HandedOver, head
 from pinterest_pipeline.gateway.operations import Api, Operation
-from pinterest_pipeline.gateway.responses import Answer
+from pinterest_pipeline.gateway.responses import Answer, Streamed
 
-_NO_CONTENT: Final = 204
 _logger: Final = logging.getLogger(__name__)
 
 
@@ -80,13 +94,12 @@ class Endpoint:
         started = time.perf_counter()
         counted = _Counted(receive, send)
         request = Request(scope, counted.receive)
-        answer = answered(self._operation.api, await self._outcome(request))
-        await respond(answer)(scope, counted.receive, counted.send)
+        records = await self._answer(request, scope, counted)
         exchange = Exchange(
             self._operation,
             request,
             counted.status,
-            answer.records,
+            records,
             counted.bytes_in,
             counted.bytes_out,
             time.perf_counter() - started,
@@ -94,7 +107,16 @@ class Endpoint:
         for note in self._observers:
             note(exchange)
 
-    async def _outcome(self, request: Request) -> Answer | Fault:
+    async def _answer(self, request: Request, scope: Scope, counted: "_Counted") -> int:
+        """Answer, and say how many records the answer acknowledges or holds."""
+        outcome = await self._outcome(request)
+        if isinstance(outcome, Streamed):
+            return await _stream(outcome, counted.send)
+        answer = answered(self._operation.api, outcome)
+        await respond(answer)(scope, counted.receive, counted.send)
+        return answer.records
+
+    async def _outcome(self, request: Request) -> Answer | Streamed | Fault:
         try:
             for fault_in in self._guards:
                 fault = fault_in(request, self._operation)
@@ -128,31 +150,49 @@ class _Counted:
         await self._send(message)
 
 
+async def _stream(answer: Streamed, send: Send) -> int:
+    """Send the pieces as they come, and count their records; who reads the body has `receive` to itself."""
+    records = 0
+    await send(head(answer))
+    await send({"type": "http.response.body", "body": b"", "more_body": True})  # the head goes out at once
+    async with aclosing(answer.pieces) as pieces:
+        async for piece, count in pieces:
+            records += count
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+    return records
+
+
+_FAULTS: Final[dict[Api, Callable[[Fault], Answer]]] = {
+    "kafka_v2": responses.kafka_fault,
+    "kafka_v3": responses.kafka_v3_fault,
+    "kinesis": responses.kinesis_fault,
+    "service": responses.kafka_v3_fault,
+}
+
+
 def answered(api: Api, answer: Answer | Fault) -> Answer:
     """A fault as this part of the API writes it; any other answer as it is."""
-    if isinstance(answer, Answer):
-        return answer
-    return responses.kinesis_fault(answer) if api == "kinesis" else responses.kafka_fault(answer)
+    return answer if isinstance(answer, Answer) else _FAULTS[api](answer)
 
 
 def respond(answer: Answer) -> ASGIApp:
-    """An answer as an application that gives it (Starlette's own takes three times as long to make)."""
+    """An answer as an application that gives it."""
+
+    if answer.handed_over is not None:
+        return HandedOver(answer, answer.handed_over)
 
     async def send_answer(_: Scope, __: Receive, send: Send) -> None:
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
-        if answer.status != _NO_CONTENT:
-            headers += (
-                (b"content-type", answer.media.encode("latin-1")),
-                (b"content-length", b"%d" % len(answer.body)),
-            )
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send(head(answer))
         await send({"type": "http.response.body", "body": answer.body})
 
     return send_answer
 
 
-def encoding_fault(request: Request, _: Operation) -> Fault | None:
-    """What is wrong with the Content-Encoding: a small body could be a large one."""
+def encoding_fault(request: Request, operation: Operation) -> Fault | None:
+    """What is wrong with the Content-Encoding of a body that is read: a small one could be a large one."""
+    if operation.body is None:
+        return None
     for name, value in request.scope["headers"]:
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             shown = value[:100].decode("latin-1")
@@ -200,6 +240,13 @@ async def append(
 
 _MEANING: Final[tuple[tuple[type[PipelineError], Kind], ...]] = (
     (UnknownTopic, UNKNOWN_TOPIC),
+    (UnknownGroup, UNKNOWN_GROUP),
+    (UnknownPartition, UNKNOWN_PARTITION),
+    (UnknownConsumer, UNKNOWN_CONSUMER),
+    (ConsumerExists, CONSUMER_EXISTS),
+    (IllegalState, ILLEGAL_STATE),
+    (BadRecord, UNREADABLE_RECORD),
+    (Fenced, ILLEGAL_STATE),
     (TopicExists, EXISTS),
     (KeyReused, KEY_REUSED),
     (KeyInFlight, KEY_IN_FLIGHT),

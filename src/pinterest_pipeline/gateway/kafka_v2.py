@@ -1,27 +1,58 @@
-"""Confluent's REST proxy v2: produce, and what is known of topics."""
+"""Confluent's REST proxy v2: append records to a topic or to one of its partitions."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from pinterest_pipeline.config import GatewaySettings
-from pinterest_pipeline.eventlog.base import EventLog
-from pinterest_pipeline.gateway import error_codes, requests, responses
-from pinterest_pipeline.gateway.access import visible
-from pinterest_pipeline.gateway.error_codes import Fault
-from pinterest_pipeline.gateway.exchange import append, media_fault, read_body
+from pinterest_pipeline.eventlog.base import EventLog, Record
+from pinterest_pipeline.gateway import error_codes, media, requests, responses
+from pinterest_pipeline.gateway.error_codes import UNKNOWN_PARTITION, Fault
+from pinterest_pipeline.gateway.exchange import append, read_body
 from pinterest_pipeline.gateway.operations import (
     IDEMPOTENCY_KEY,
+    PUBLIC,
     TRACEPARENT,
     Access,
     Body,
+    Handler,
     Operation,
 )
 from pinterest_pipeline.gateway.repeats import echoed, once, trace_headers
-from pinterest_pipeline.gateway.responses import KAFKA_MEDIA, Answer
+from pinterest_pipeline.gateway.responses import KAFKA_MEDIA, Answer, Streamed
 
-_JSON: Final = "application/vnd.kafka.json.v2+json"
+_FAULTS: Final = (
+    error_codes.INVALID_NAME,
+    error_codes.FORBIDDEN,
+    error_codes.UNKNOWN_TOPIC,
+    error_codes.NOT_ACCEPTABLE,
+    error_codes.MEDIA_TYPE,
+    error_codes.MISSING_VALUE,
+    error_codes.NOT_JSON,
+    error_codes.TOO_LARGE,
+    error_codes.RECORD_TOO_LARGE,
+    error_codes.THROTTLED,
+    error_codes.NOT_ACKNOWLEDGED,
+    error_codes.KEY_REUSED,
+    error_codes.KEY_IN_FLIGHT,
+)
+
+
+def negotiated(handler: Handler, offered: Sequence[str] = media.ANSWERS) -> Handler:
+    """The handler, for callers that take an answer of one of these media types."""
+
+    async def checked(request: Request) -> Answer | Streamed | Fault:
+        chosen = media.accepted(request, offered)
+        if isinstance(chosen, Fault):
+            return chosen
+        answer = await handler(request)
+        if isinstance(answer, Fault) or chosen == answer.media:
+            return answer
+        return replace(answer, media=chosen)
+
+    return checked
 
 
 class KafkaV2:
@@ -32,69 +63,80 @@ class KafkaV2:
         self._log = log
 
     def operations(self) -> list[Operation]:
+        to_topic = self._produce_operation(
+            "produce", "/topics/{topic}", "Append records to a topic; answers once they are durable"
+        )
+        to_partition = self._produce_operation(
+            "produce_to_partition",
+            "/topics/{topic}/partitions/{partition}",
+            "Append records to one partition; answers once they are durable",
+        )
         return [
-            Operation(
-                id="produce",
-                api="kafka_v2",
-                method="POST",
-                path="/topics/{topic}",
-                handler=self._produce,
-                says="Append records to a topic; answers once they are durable",
-                access=Access("write", "topic", "topic"),
-                body=Body(requests.Produce, (_JSON,)),
-                answers={200: responses.Produced},
-                media=KAFKA_MEDIA,
-                parameters=(IDEMPOTENCY_KEY, TRACEPARENT),
-                faults=(
-                    error_codes.INVALID_NAME,
-                    error_codes.UNKNOWN_TOPIC,
-                    error_codes.MEDIA_TYPE,
-                    error_codes.MISSING_VALUE,
-                    error_codes.NOT_JSON,
-                    error_codes.TOO_LARGE,
-                    error_codes.RECORD_TOO_LARGE,
-                    error_codes.KEY_REUSED,
-                    error_codes.KEY_IN_FLIGHT,
-                ),
-            ),
-            Operation(
-                id="list_topics",
-                api="kafka_v2",
-                method="GET",
-                path="/topics",
-                handler=self._list,
-                says="The names of all topics",
-                access=Access("describe", "topic"),
-                answers={200: list[str]},
-                media=KAFKA_MEDIA,
-            ),
-            Operation(
-                id="get_topic",
-                api="kafka_v2",
-                method="GET",
-                path="/topics/{topic}",
-                handler=self._describe,
-                says="One topic, its settings and its partitions",
-                access=Access("describe", "topic", "topic"),
-                answers={200: responses.Topic},
-                media=KAFKA_MEDIA,
-                faults=(error_codes.UNKNOWN_TOPIC,),
-            ),
+            to_topic,
+            replace(to_partition, faults=(*_FAULTS, UNKNOWN_PARTITION)),
+            _root("GET"),
+            _root("POST"),
         ]
 
-    async def _list(self, request: Request) -> Answer:
-        return responses.kafka(visible(request, "topic", await run_in_threadpool(self._log.topics)))
-
-    async def _describe(self, request: Request) -> Answer:
-        name = request.path_params["topic"]
-        return responses.topic(await run_in_threadpool(self._log.describe, name))
+    def _produce_operation(self, id: str, path: str, says: str) -> Operation:  # noqa: A002
+        return Operation(
+            id=id,
+            api="kafka_v2",
+            method="POST",
+            path=path,
+            handler=negotiated(self._produce),
+            says=says,
+            access=Access("write", "topic", "topic"),
+            body=Body(requests.Produce, media.PRODUCE, types={media.BINARY: requests.ProduceBinary}),
+            answers={200: responses.Produced},
+            media=KAFKA_MEDIA,
+            other_media=media.ANSWERS[1:],
+            parameters=(IDEMPOTENCY_KEY, TRACEPARENT),
+            faults=_FAULTS,
+        )
 
     async def _produce(self, request: Request) -> Answer | Fault:
         topic = request.path_params["topic"]
-        fault = media_fault(request, frozenset({_JSON}), _JSON) or requests.topic_fault(topic)
+        kind = media.content_type(request)
+        fault = media.content_fault(kind, media.PRODUCE) or requests.topic_fault(topic)
         body = fault or await read_body(request, self._settings.max_body_bytes)
         if isinstance(body, Fault):
             return body
-        records = requests.produced(body, self._settings.max_records, trace_headers(request))
+        read = requests.produced_binary if kind == media.BINARY else requests.produced
+        records = _placed(request, read(body, self._settings.max_records, trace_headers(request)))
         outcomes = await append(self._log, topic, records, once(request, body))
-        return outcomes if isinstance(outcomes, Fault) else echoed(request, responses.produced(outcomes))
+        if isinstance(outcomes, Fault):
+            return outcomes
+        whole = (UNKNOWN_PARTITION,) if "partition" in request.path_params else ()
+        return echoed(request, responses.produced(outcomes, whole))
+
+
+def _placed(request: Request, records: list[Record] | Fault) -> list[Record] | Fault:
+    """The records, in the partition that the path names if it names one."""
+    named = request.path_params.get("partition")
+    if named is None or isinstance(records, Fault):
+        return records
+    partition = requests.partition_number(named)
+    if partition is None:
+        return Fault(UNKNOWN_PARTITION, f"'{named[:100]}' is not the number of a partition")
+    return requests.to_partition(records, partition)
+
+
+def _root(method: str) -> Operation:
+    return Operation(
+        id=f"{method.lower()}_root",
+        api="kafka_v2",
+        method=method,
+        path="/",
+        handler=negotiated(_nothing),
+        says="An empty object: the API is here",
+        access=PUBLIC,
+        answers={200: dict[str, str]},
+        media=KAFKA_MEDIA,
+        other_media=media.ANSWERS[1:],
+        faults=(error_codes.NOT_ACCEPTABLE,),
+    )
+
+
+async def _nothing(_: Request) -> Answer:
+    return responses.kafka({})

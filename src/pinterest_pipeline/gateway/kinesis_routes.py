@@ -5,7 +5,7 @@ import binascii
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -15,9 +15,15 @@ from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.errors import BadInput, UnknownTopic
 from pinterest_pipeline.eventlog.base import EventLog, Headers, Receipt, Record, Refusal, TopicDescription
 from pinterest_pipeline.eventlog.sequence import partition_of
-from pinterest_pipeline.gateway import requests, responses
+from pinterest_pipeline.gateway import error_codes, kinesis_answers, requests
 from pinterest_pipeline.gateway.access import visible
-from pinterest_pipeline.gateway.error_codes import INVALID_ITERATOR, MISSING_VALUE, UNKNOWN_PARTITION, Fault
+from pinterest_pipeline.gateway.error_codes import (
+    INVALID_ITERATOR,
+    MISSING_VALUE,
+    UNKNOWN_PARTITION,
+    Fault,
+    Kind,
+)
 from pinterest_pipeline.gateway.exchange import append, media_fault, read_body
 from pinterest_pipeline.gateway.operations import (
     IDEMPOTENCY_KEY,
@@ -30,7 +36,7 @@ from pinterest_pipeline.gateway.operations import (
     Verb,
 )
 from pinterest_pipeline.gateway.repeats import echoed, once, trace_headers
-from pinterest_pipeline.gateway.responses import KINESIS_MEDIA, Answer
+from pinterest_pipeline.gateway.responses import KINESIS_MEDIA, Answer, kinesis
 
 _JSON: Final = "application/json"
 _MEDIA: Final = frozenset({"", _JSON, "application/x-amz-json-1.1"})
@@ -61,6 +67,20 @@ def _iterator(token: str) -> _Iterator | Fault:
 
 
 _ONE: Final = "/{stream}"
+_SHARD: Final = Parameter(
+    "shard-id",
+    "query",
+    Annotated[str, msgspec.Meta(extra_json_schema={"pattern": "^shardId-[0-9]{12}$"})],
+    "The shard, as `shardId-000000000000`",
+    required=True,
+)
+_ITERATOR: Final = Parameter(
+    "Shard-Iterator",
+    "header",
+    str,
+    "A place in a shard, as GetShardIterator or GetRecords gave it",
+    required=True,
+)
 
 
 def _on(verb: Verb) -> Access:
@@ -74,6 +94,8 @@ def _operation(
     handler: Handler,
     says: str,
     access: Access,
+    answer: type,
+    faults: tuple[Kind, ...] = (),
     body: Body | None = None,
     parameters: tuple[Parameter, ...] = (),
 ) -> Operation:
@@ -85,10 +107,11 @@ def _operation(
         handler=handler,
         says=says,
         access=access,
-        answers={200: dict[str, Any]},
+        answers={200: answer},
         media=KINESIS_MEDIA,
         body=body,
         parameters=parameters,
+        faults=faults,
     )
 
 
@@ -101,22 +124,24 @@ class KinesisProxy:
         self._default_shards = default_shards
 
     def operations(self) -> list[Operation]:
+        put, puts = requests.PutRecord, requests.PutRecords
         return [
-            self._put_operation("put_record", "record", self._put_record, requests.PutRecord),
-            self._put_operation("put_records", "records", self._put_records, requests.PutRecords),
-            _operation("list_streams", "GET", "", self._list, "ListStreams", Access("describe", "stream")),
-            _operation("describe_stream", "GET", _ONE, self._describe, "DescribeStream", _on("describe")),
-            _operation(
-                "create_stream",
-                "POST",
-                _ONE,
-                self._create,
-                "CreateStream",
-                _on("create"),
-                Body(requests.CreateStream, (_JSON,), required=False),
+            self._put_operation("put_record", "record", self._put_record, put, kinesis_answers.Placed),
+            self._put_operation(
+                "put_records", "records", self._put_records, puts, kinesis_answers.PlacedRecords
             ),
-            _operation("delete_stream", "DELETE", _ONE, self._delete, "DeleteStream", _on("delete")),
-            _operation("get_records", "GET", f"{_ONE}/records", self._get_records, "GetRecords", _on("read")),
+            *self._administration(),
+            _operation(
+                "get_records",
+                "GET",
+                f"{_ONE}/records",
+                self._get_records,
+                "GetRecords",
+                _on("read"),
+                kinesis_answers.Records,
+                (MISSING_VALUE, INVALID_ITERATOR, error_codes.UNKNOWN_TOPIC),
+                parameters=(_ITERATOR,),
+            ),
             _operation(
                 "get_shard_iterator",
                 "GET",
@@ -124,24 +149,86 @@ class KinesisProxy:
                 self._get_iterator,
                 "GetShardIterator, at the oldest record",
                 _on("read"),
+                kinesis_answers.ShardIterator,
+                (MISSING_VALUE, UNKNOWN_PARTITION, error_codes.UNKNOWN_TOPIC),
+                parameters=(_SHARD,),
             ),
         ]
 
-    def _put_operation(self, id: str, path: str, handler: Handler, body: Any) -> Operation:  # noqa: A002
-        says = f"{'PutRecord' if path == 'record' else 'PutRecords'}; answers once they are durable"
+    def _administration(self) -> list[Operation]:
+        return [
+            _operation(
+                "list_streams",
+                "GET",
+                "",
+                self._list,
+                "ListStreams",
+                Access("describe", "stream"),
+                kinesis_answers.Streams,
+            ),
+            _operation(
+                "describe_stream",
+                "GET",
+                _ONE,
+                self._describe,
+                "DescribeStream",
+                _on("describe"),
+                kinesis_answers.DescribedStream,
+                (error_codes.UNKNOWN_TOPIC,),
+            ),
+            _operation(
+                "create_stream",
+                "POST",
+                _ONE,
+                self._create,
+                "CreateStream",
+                _on("create"),
+                kinesis_answers.Nothing,
+                (*error_codes.OF_BODY, error_codes.INVALID_NAME, error_codes.EXISTS),
+                Body(requests.CreateStream, (_JSON,), required=False),
+            ),
+            _operation(
+                "delete_stream",
+                "DELETE",
+                _ONE,
+                self._delete,
+                "DeleteStream",
+                _on("delete"),
+                kinesis_answers.Nothing,
+                (error_codes.UNKNOWN_TOPIC,),
+            ),
+        ]
+
+    def _put_operation(
+        self,
+        id: str,  # noqa: A002
+        path: str,
+        handler: Handler,
+        body: type,
+        answer: type,
+    ) -> Operation:
+        one = id == "put_record"
         return _operation(
             id,
             "PUT",
             f"{_ONE}/{path}",
             handler,
-            says,
+            f"{'PutRecord' if one else 'PutRecords'}; answers once they are durable",
             _on("write"),
+            answer,
+            (
+                *error_codes.OF_BODY,
+                *error_codes.OF_KEY,
+                error_codes.INVALID_NAME,
+                error_codes.UNKNOWN_TOPIC,
+                *(error_codes.REFUSED.values() if one else ()),
+            ),
             Body(body, (_JSON,)),
             (IDEMPOTENCY_KEY, TRACEPARENT),
         )
 
     async def _list(self, request: Request) -> Answer | Fault:
-        return responses.streams(await run_in_threadpool(self._descriptions, request))
+        return kinesis_answers.streams(await run_in_threadpool(self._descriptions, request))
 
     def _descriptions(self, request: Request) -> list[TopicDescription]:
         found: list[TopicDescription] = []
@@ -152,7 +239,7 @@ class KinesisProxy:
 
     async def _describe(self, request: Request) -> Answer | Fault:
         name = request.path_params["stream"]
-        return responses.stream(await run_in_threadpool(self._log.describe, name))
+        return kinesis_answers.stream(await run_in_threadpool(self._log.describe, name))
 
     async def _create(self, request: Request) -> Answer | Fault:
         name = request.path_params["stream"]
@@ -161,21 +248,23 @@ class KinesisProxy:
         if isinstance(shards, Fault):
             return shards
         await run_in_threadpool(self._log.create, name, shards)
-        return responses.kinesis({})
+        return kinesis(kinesis_answers.Nothing())
 
     async def _delete(self, request: Request) -> Answer | Fault:
         await run_in_threadpool(self._log.delete, request.path_params["stream"])
-        return responses.kinesis({})
+        return kinesis(kinesis_answers.Nothing())
 
     async def _put_record(self, request: Request) -> Answer | Fault:
         return await self._put(
-            request, requests.put_record, lambda outcomes: responses.record_put(outcomes[0])
+            request, requests.put_record, lambda outcomes: kinesis_answers.record_put(outcomes[0])
         )
 
     async def _put_records(self, request: Request) -> Answer | Fault:
         most = self._settings.max_records
         return await self._put(
-            request, lambda body, headers: requests.put_records(body, most, headers), responses.records_put
+            request,
+            lambda body, headers: requests.put_records(body, most, headers),
+            kinesis_answers.records_put,
         )
 
     async def _put(
@@ -210,7 +299,7 @@ class KinesisProxy:
             iterator = _Iterator(name, created_ms, number, beginnings[number])
         except (BadInput, KeyError):
             return Fault(UNKNOWN_PARTITION, f"the stream '{name}' has no shard '{shard[:100]}'")
-        return responses.kinesis({"ShardIterator": _token(iterator)})
+        return kinesis(kinesis_answers.ShardIterator(_token(iterator)))
 
     async def _get_records(self, request: Request) -> Answer | Fault:
         name, token = request.path_params["stream"], request.headers.get("shard-iterator")
@@ -235,4 +324,4 @@ class KinesisProxy:
         following = iterator if not records else iterator._replace(offset=records[-1].offset + 1)
         at_tip = not records or following.offset >= self._log.ends(stream)[shard]
         behind = 0 if at_tip else max(0, time.time_ns() // 1_000_000 - records[-1].timestamp)
-        return responses.records(records, _token(following), behind)
+        return kinesis_answers.records(records, _token(following), behind)

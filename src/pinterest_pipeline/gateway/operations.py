@@ -5,13 +5,13 @@ another.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from starlette.requests import Request
 
 from pinterest_pipeline.gateway.error_codes import Fault, Kind
-from pinterest_pipeline.gateway.responses import Answer
+from pinterest_pipeline.gateway.responses import Answer, Streamed
 
 Api = Literal["kafka_v2", "kafka_v3", "kinesis", "service"]
 """A part of the API; it decides how an error is written."""
@@ -19,8 +19,12 @@ Api = Literal["kafka_v2", "kafka_v3", "kinesis", "service"]
 Noun = Literal["topic", "group", "stream", "cluster", "service"]
 Verb = Literal["describe", "read", "write", "create", "delete"]
 
-Handler = Callable[[Request], Awaitable[Answer | Fault]]
+Handler = Callable[[Request], Awaitable[Answer | Streamed | Fault]]
 """Answers a request. What it raises becomes a fault, a PipelineError one that says what was wrong."""
+
+
+PATH_NUMBERS: Final = frozenset({"partition", "partition_id", "broker_id"})
+"""The parameters of paths that are whole numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,8 @@ class Body:
     type: Any
     media: tuple[str, ...]
     required: bool = True
+    types: Mapping[str, Any] = field(default_factory=dict)
+    """The type in media types where it is another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,8 @@ class Operation:
     """The type of the body of each status that is no fault; None for an answer without a body."""
     media: str
     """The media type of the answers."""
+    other_media: tuple[str, ...] = ()
+    """What the answers also come as, for callers that accept only that."""
     body: Body | None = None
     parameters: tuple[Parameter, ...] = ()
     faults: tuple[Kind, ...] = ()

@@ -10,13 +10,11 @@ A refusal is sent after the answers to all earlier requests of the connection, w
 import asyncio
 import re
 from collections import deque
-from http import HTTPStatus
 from typing import Any, Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from pinterest_pipeline.gateway import responses
 from pinterest_pipeline.gateway.error_codes import (
     BAD_REQUEST,
     HEAD_TOO_LARGE,
@@ -27,45 +25,13 @@ from pinterest_pipeline.gateway.error_codes import (
     Fault,
 )
 from pinterest_pipeline.gateway.limits import Limits, Phase
+from pinterest_pipeline.gateway.wire import Joined, Refused, fault_of, message
 
 _PIECE: Final = 16_384  # what is fed to the parser at once; it bounds how far over a limit one can be
 _MAX_PIPELINED: Final = 64
 _MAX_CHUNK_FRAMING: Final = 8  # bytes of framing for each byte of a body: chunks of one byte take five
 _SPARE_CONNECTIONS: Final = 256  # that are told why they are refused
 _UPGRADE: Final = re.compile(rb"(?i)\r\nupgrade:")
-
-
-class _Refused(Exception):
-    def __init__(self, fault: Fault) -> None:
-        self.fault = fault
-
-
-class _Joined:
-    """A transport that sends the head of an answer together with what comes next, in one system call.
-
-    Each of them takes an eighth of the time of a small request (measured).
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head = b""
-        self.is_closing = transport.is_closing
-
-    def write(self, data: bytes) -> None:
-        if self._head:
-            data, self._head = self._head + data, b""
-        elif data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 100"):
-            self._head = data
-            return
-        self._transport.write(data)
-
-    def flush(self) -> None:
-        if self._head:
-            self.write(b"")
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
 
 
 class Protocol(HttpToolsProtocol):
@@ -91,7 +57,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(transport)
-        self._joined: Any = _Joined(transport)
+        self._joined: Any = Joined(transport)
         excess = len(self.connections) - self._limits.max_connections
         if excess > _SPARE_CONNECTIONS:
             transport.abort()
@@ -118,8 +84,8 @@ class Protocol(HttpToolsProtocol):
                 whole = memoryview(data)
                 for start in range(0, len(data), _PIECE):
                     self._feed(whole[start : start + _PIECE])
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade, _Refused) as error:
-            self._refuse(_fault_of(error))
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, Refused) as error:
+            self._refuse(fault_of(error))
 
     def check(self, now: float) -> None:
         """End what has waited for too long; `now` is the loop's time."""
@@ -152,7 +118,7 @@ class Protocol(HttpToolsProtocol):
         super().on_url(url)
         if len(self.url) > self._limits.max_url_bytes:
             most = self._limits.max_url_bytes
-            raise _Refused(Fault(URL_TOO_LONG, f"the address is longer than {most} bytes"))
+            raise Refused(Fault(URL_TOO_LONG, f"the address is longer than {most} bytes"))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_body:  # a trailer says nothing that we would listen to
@@ -163,7 +129,7 @@ class Protocol(HttpToolsProtocol):
         if announced > self._limits.max_body_bytes:
             raise self._too_large()
         if len(self.pipeline) >= _MAX_PIPELINED:
-            raise _Refused(Fault(BAD_REQUEST, "too many requests before the answer to the first one"))
+            raise Refused(Fault(BAD_REQUEST, "too many requests before the answer to the first one"))
         if not self._budget.take(announced):
             raise _overloaded()
         self._held.append(announced)
@@ -178,21 +144,21 @@ class Protocol(HttpToolsProtocol):
             self._enter(Phase.BODY)
 
     def _announced(self) -> int:
-        """The Content-Length, 0 without one, of a head that is in order; raises _Refused for another one."""
+        """The Content-Length, 0 without one, of a head that is in order; raises Refused for another one."""
         version = self.parser.get_http_version()
         if version not in ("1.1", "1.0"):
-            raise _Refused(Fault(BAD_REQUEST, f"this is HTTP/{version}; send HTTP/1.1"))
+            raise Refused(Fault(BAD_REQUEST, f"this is HTTP/{version}; send HTTP/1.1"))
         given, names = dict(self.headers), [name for name, _ in self.headers]
         if sum(map(len, names)) + sum(map(len, given.values())) > self._limits.max_header_bytes:
             raise self._head_too_large()
         if names.count(b"host") != 1 and (version == "1.1" or b"host" in given):
-            raise _Refused(Fault(BAD_REQUEST, "a request has exactly one Host"))
+            raise Refused(Fault(BAD_REQUEST, "a request has exactly one Host"))
         if b"transfer-encoding" in given and (
             version == "1.0"
             or names.count(b"transfer-encoding") > 1
             or given[b"transfer-encoding"].lower() != b"chunked"
         ):
-            raise _Refused(Fault(BAD_REQUEST, "the only Transfer-Encoding that is taken is chunked"))
+            raise Refused(Fault(BAD_REQUEST, "the only Transfer-Encoding that is taken is chunked"))
         self.expect_100_continue = given.get(b"expect", b"").lower() == b"100-continue"
         return int(given.get(b"content-length", b"0"))
 
@@ -268,7 +234,7 @@ class Protocol(HttpToolsProtocol):
         if self._refusal is not None or self.transport.is_closing():
             return
         self._on_refusal(fault, self.client[0] if self.client else "")
-        self._refusal = _message(fault)
+        self._refusal = message(fault)
         self.flow.resume_reading()  # an unread byte at the close would take the answer with it
         if self._in_body:
             self._drop()
@@ -300,28 +266,16 @@ class Protocol(HttpToolsProtocol):
         self._phase = phase
         self._since = self.loop.time()
 
-    def _too_large(self) -> _Refused:
-        return _Refused(Fault(TOO_LARGE, f"the body is larger than {self._limits.max_body_bytes} bytes"))
+    def _too_large(self) -> Refused:
+        return Refused(Fault(TOO_LARGE, f"the body is larger than {self._limits.max_body_bytes} bytes"))
 
-    def _head_too_large(self) -> _Refused:
+    def _head_too_large(self) -> Refused:
         most = self._limits.max_header_bytes
-        return _Refused(Fault(HEAD_TOO_LARGE, f"the headers are larger than {most} bytes"))
+        return Refused(Fault(HEAD_TOO_LARGE, f"the headers are larger than {most} bytes"))
 
 
-def _fault_of(error: Exception) -> Fault:
-    """What the parser, or one of our methods that it called, has against a request."""
-    if isinstance(error, httptools.HttpParserCallbackError):
-        cause = error.__context__
-        return (
-            cause.fault if isinstance(cause, _Refused) else Fault(BAD_REQUEST, "the address cannot be read")
-        )
-    if isinstance(error, httptools.HttpParserUpgrade):
-        return Fault(BAD_REQUEST, "there is nothing to upgrade to; leave out Upgrade")
-    return error.fault if isinstance(error, _Refused) else Fault(BAD_REQUEST, f"not valid HTTP/1.1: {error}")
-
-
-def _overloaded() -> _Refused:
-    return _Refused(Fault(OVERLOADED, "the gateway holds as many bytes of requests as it takes; try again"))
+def _overloaded() -> Refused:
+    return Refused(Fault(OVERLOADED, "the gateway holds as many bytes of requests as it takes; try again"))
 
 
 def _without_upgrade(data: bytes) -> bytes:
@@ -330,16 +284,3 @@ def _without_upgrade(data: bytes) -> bytes:
     if b"pgrade:" not in head and b"PGRADE:" not in head:
         return data
     return _UPGRADE.sub(b"\r\nx-upgrade:", head) + end + rest
-
-
-def _message(fault: Fault) -> bytes:
-    answer = responses.refusal(fault)
-    headers = (
-        *answer.headers,
-        ("content-type", answer.media),
-        ("content-length", str(len(answer.body))),
-        ("connection", "close"),
-    )
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-    status = HTTPStatus(answer.status)
-    return f"HTTP/1.1 {status.value} {status.phrase}\r\n{lines}\r\n".encode() + answer.body

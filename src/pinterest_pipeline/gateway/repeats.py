@@ -7,17 +7,20 @@
 import hashlib
 import re
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from starlette.requests import Request
 
 from pinterest_pipeline.eventlog.base import Headers, Once
 from pinterest_pipeline.gateway.error_codes import MISSING_VALUE, Fault
-from pinterest_pipeline.gateway.responses import Answer
+from pinterest_pipeline.gateway.responses import Answer, Streamed
 
 _KEY: Final = re.compile(r'"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,255})"|([\x21\x23-\x5b\x5d-\x7e]{1,255})')
 _TRACE: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _MAX_TRACE_STATE: Final = 512
+
+
+A = TypeVar("A", Answer, Streamed, Answer | Fault, Answer | Streamed | Fault)
 
 
 def once(request: Request, body: bytes) -> Once | Fault | None:
@@ -40,7 +43,16 @@ def once(request: Request, body: bytes) -> Once | Fault | None:
     return Once(f"{caller}/{key[1] or key[2]}", digest.digest())
 
 
-def echoed(request: Request, answer: Answer | Fault) -> Answer | Fault:
+def nth(whole: Once, number: int, record: bytes) -> Once:
+    """The n-th record of a request that comes in single records, as a request of its own.
+
+    The backslash can be in no key, so that none names a record of another.
+    """
+    digest = hashlib.blake2b(whole.fingerprint + record, digest_size=16).digest()
+    return Once(f"{whole.key}\\{number}", digest)
+
+
+def echoed(request: Request, answer: A) -> A:
     """The answer with the Idempotency-Key of its request: so the caller knows that the key was kept."""
     key = request.headers.get("idempotency-key")
     if key is None or isinstance(answer, Fault):

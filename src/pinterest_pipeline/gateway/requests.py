@@ -11,63 +11,131 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 
 from pinterest_pipeline.eventlog.base import Headers, Record
-from pinterest_pipeline.gateway.error_codes import INVALID_NAME, MISSING_VALUE, NOT_JSON, TOO_LARGE, Fault
+from pinterest_pipeline.gateway.error_codes import (
+    FORBIDDEN,
+    INVALID_NAME,
+    MISSING_VALUE,
+    NOT_JSON,
+    TOO_LARGE,
+    Fault,
+)
 
 T = TypeVar("T")
 
 _TOPIC_NAME: Final = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
-_STREAM_NAME: Final = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
-_NULL: Final = msgspec.Raw(b"null")
+_STREAM_NAME: Final = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9_.-]{1,128}")
+_NUMBER: Final = re.compile(r"[0-9]{1,10}")
 _MAX_SHARDS: Final = 1_000
 _MAX_PARTITION_KEY: Final = 256
+INTERNAL: Final = "__"
+"""How the names of the cluster's own topics begin, as `__consumer_offsets`."""
+
 MAX_PUT_RECORDS: Final = 500
 """Kinesis takes no more records in one request."""
 
 
+def any_json() -> msgspec.Raw:
+    """Null, for what is left out; made anew, since a schema cannot hold a default of this type."""
+    return msgspec.Raw(b"null")
+
+
+PartitionNumber = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 2)]
+
+
 class ProduceRecord(msgspec.Struct, forbid_unknown_fields=True):
-    value: msgspec.Raw = _NULL
-    key: msgspec.Raw = _NULL
-    partition: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """A record as JSON; a value of null is a tombstone."""
+
+    value: msgspec.Raw = msgspec.field(default_factory=any_json)
+    key: msgspec.Raw = msgspec.field(default_factory=any_json)
+    partition: PartitionNumber | None = None
 
 
-class Produce(msgspec.Struct, forbid_unknown_fields=True):
-    records: list[ProduceRecord]
-    key_schema: Any = None  # what follows belongs to formats with a schema; JSON takes and ignores it
+class BinaryRecord(msgspec.Struct, forbid_unknown_fields=True):
+    """A record in base64; a value of null is a tombstone."""
+
+    value: bytes | None = None
+    key: bytes | None = None
+    partition: PartitionNumber | None = None
+
+
+class _Produce(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    key_schema: Any = None  # these belong to formats with a schema; the others take and ignore them
     key_schema_id: Any = None
     value_schema: Any = None
     value_schema_id: Any = None
 
 
+class Produce(_Produce, kw_only=True):
+    """Records to append, as JSON."""
+
+    records: list[ProduceRecord]
+
+
+class ProduceBinary(_Produce, kw_only=True):
+    """Records to append, in base64."""
+
+    records: list[BinaryRecord]
+
+
+_PartitionKey = (
+    Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": _MAX_PARTITION_KEY})] | int
+)
+_Data = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"not": {"type": "null"}})]
+
+
 class PutRecord(msgspec.Struct):
-    data: msgspec.Raw = msgspec.field(name="Data")
-    key: str | int = msgspec.field(name="PartitionKey")
+    """The record of PutRecord: the text of a string, the JSON of anything else."""
+
+    data: _Data = msgspec.field(name="Data")
+    key: _PartitionKey = msgspec.field(name="PartitionKey")
 
 
 class PutRecordsEntry(msgspec.Struct):
-    data: msgspec.Raw
-    key: str | int = msgspec.field(name="partition-key")
+    """A record of PutRecords."""
+
+    data: _Data
+    key: _PartitionKey = msgspec.field(name="partition-key")
+
+
+_Entries = Annotated[
+    list[PutRecordsEntry],
+    msgspec.Meta(extra_json_schema={"minItems": 1, "maxItems": MAX_PUT_RECORDS}),
+]
 
 
 class PutRecords(msgspec.Struct):
-    records: list[PutRecordsEntry]
+    """The records of PutRecords."""
+
+    records: _Entries
 
 
 class CreateStream(msgspec.Struct):
+    """The stream to be; the gateway's own number of shards when it says none."""
+
     shards: Annotated[int, msgspec.Meta(ge=1, le=_MAX_SHARDS)] | None = msgspec.field(
         name="ShardCount", default=None
     )
 
 
 _produce: Final = msgspec.json.Decoder(Produce)
+_produce_binary: Final = msgspec.json.Decoder(ProduceBinary)
 _put_record: Final = msgspec.json.Decoder(PutRecord)
 _put_records: Final = msgspec.json.Decoder(PutRecords)
 _create_stream: Final = msgspec.json.Decoder(CreateStream)
 _text: Final = msgspec.json.Decoder(str)
 
 
+def is_topic_name(name: str) -> bool:
+    """Whether a topic can have this name."""
+    return _TOPIC_NAME.fullmatch(name) is not None
+
+
 def topic_fault(name: str) -> Fault | None:
-    """What is wrong with a topic's name."""
-    if _TOPIC_NAME.fullmatch(name):
+    """Why nothing is appended to a topic of this name."""
+    if name.startswith(INTERNAL):
+        return Fault(FORBIDDEN, f"'{name}' is a topic of the cluster's own: nobody else writes to it")
+    if is_topic_name(name):
         return None
     return Fault(
         INVALID_NAME, "a topic's name has 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'"
@@ -85,21 +153,48 @@ def stream_fault(name: str) -> Fault | None:
 
 def produced(body: bytes, max_records: int, headers: Headers = ()) -> list[Record] | Fault:
     """The records of `{"records":[{"value":…,"key"?:…,"partition"?:n}]}`; a value of null is a tombstone."""
-    request = _decoded(_produce, body)
+    request = decoded(_produce, body)
     if isinstance(request, Fault):
         return request
     fault = _count_fault(len(request.records), max_records)
     if fault is not None:
         return fault
     return [
-        Record(_unless_null(record.value), _key(bytes(record.key)), record.partition, headers=headers)
+        Record(unless_null(record.value), json_key(bytes(record.key)), record.partition, headers=headers)
         for record in request.records
     ]
 
 
+def produced_binary(body: bytes, max_records: int, headers: Headers = ()) -> list[Record] | Fault:
+    """The records of `{"records":[{"value":"base64","key"?:"base64","partition"?:n}]}`."""
+    request = decoded(_produce_binary, body)
+    if isinstance(request, Fault):
+        return request
+    fault = _count_fault(len(request.records), max_records)
+    if fault is not None:
+        return fault
+    return [Record(record.value, record.key, record.partition, headers=headers) for record in request.records]
+
+
+def to_partition(records: list[Record], partition: int) -> list[Record] | Fault:
+    """The records, each of them asking for this partition and none for another one."""
+    for number, record in enumerate(records):
+        if record.partition not in (None, partition):
+            return Fault(
+                MISSING_VALUE,
+                f"records[{number}] asks for partition {record.partition}, the path for {partition}",
+            )
+    return [Record(record.value, record.key, partition, headers=record.headers) for record in records]
+
+
+def partition_number(text: str) -> int | None:
+    """The number of a partition in a path; None when it cannot be one."""
+    return int(text) if _NUMBER.fullmatch(text) and int(text) < 2**31 else None
+
+
 def put_record(body: bytes, headers: Headers = ()) -> list[Record] | Fault:
     """The one record of `{"Data":…,"PartitionKey":"…"}`; other fields are left alone."""
-    request = _decoded(_put_record, body)
+    request = decoded(_put_record, body)
     if isinstance(request, Fault):
         return request
     record = _stream_record(request.data, request.key, headers)
@@ -108,7 +203,7 @@ def put_record(body: bytes, headers: Headers = ()) -> list[Record] | Fault:
 
 def put_records(body: bytes, max_records: int, headers: Headers = ()) -> list[Record] | Fault:
     """The records of `{"records":[{"data":…,"partition-key":"…"}]}`; other fields are left alone."""
-    request = _decoded(_put_records, body)
+    request = decoded(_put_records, body)
     if isinstance(request, Fault):
         return request
     fault = _count_fault(len(request.records), min(max_records, MAX_PUT_RECORDS))
@@ -125,13 +220,14 @@ def put_records(body: bytes, max_records: int, headers: Headers = ()) -> list[Re
 
 def shard_count(body: bytes, default: int) -> int | Fault:
     """The shards asked for by `{"ShardCount":n}`, or the default when the body says nothing."""
-    request = _decoded(_create_stream, body or b"{}")
+    request = decoded(_create_stream, body or b"{}")
     if isinstance(request, Fault):
         return request
     return default if request.shards is None else request.shards
 
 
-def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T | Fault:
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T | Fault:
+    """What a decoder makes of a body, or what is wrong with it."""
     try:
         if not body.isascii():
             body.decode()
@@ -152,12 +248,13 @@ def _count_fault(count: int, most: int) -> Fault | None:
     return None
 
 
-def _unless_null(raw: msgspec.Raw) -> bytes | None:
+def unless_null(raw: msgspec.Raw) -> bytes | None:
+    """The JSON text of a value; None for null."""
     value = bytes(raw)
     return None if value == b"null" else value
 
 
-def _key(raw: bytes) -> bytes | None:
+def json_key(raw: bytes) -> bytes | None:
     """A key as JSON in one form only, so that equal keys meet in one partition however they were written."""
     if raw == b"null":
         return None
@@ -168,7 +265,7 @@ def _key(raw: bytes) -> bytes | None:
 
 def _stream_record(data: msgspec.Raw, key: str | int, headers: Headers) -> Record | Fault:
     """A record of a stream: the text of a string, the JSON of anything else; a number may be the key."""
-    value = _unless_null(data)
+    value = unless_null(data)
     if value is None:
         return Fault(MISSING_VALUE, "the data must not be null")
     partition_key = str(key)

@@ -1,6 +1,6 @@
-"""What the gateway answers, in the shapes of the REST proxy and of Kinesis (pure)."""
+"""What the gateway answers, and the shapes of the REST proxy v2 (pure)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,24 +10,25 @@ from pinterest_pipeline.eventlog.base import (
     PartitionDescription,
     Receipt,
     Refusal,
-    StoredRecord,
     TopicDescription,
 )
-from pinterest_pipeline.eventlog.partitioners import hash_range
-from pinterest_pipeline.eventlog.sequence import sequence_number, shard_id
 from pinterest_pipeline.gateway.error_codes import (
+    FORBIDDEN,
+    NOT_ACKNOWLEDGED,
     RECORD_TOO_LARGE,
     REFUSED,
     RETRIABLE,
     RETRY_AFTER_SECONDS,
+    THROTTLED,
     Fault,
+    Kind,
+    kafka_v3_code,
     kinesis_status,
 )
 
 KAFKA_MEDIA: Final = "application/vnd.kafka.v2+json"
-KINESIS_MEDIA: Final = "application/json"
-_ARN: Final = "arn:aws:kinesis:us-east-1:000000000000:stream/"
-_RETENTION_HOURS: Final = 8_760  # the longest Kinesis knows; the log keeps everything
+JSON_MEDIA: Final = "application/json"
+KINESIS_MEDIA: Final = JSON_MEDIA
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,19 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
     records: int = 0
     """How many records it acknowledges or holds; only counted, not sent."""
+    handed_over: Callable[[bool], Awaitable[None]] | None = None
+    """Told, once the sending is over, whether the caller was there for all of the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """An answer that is sent piece by piece, while its request may still be read."""
+
+    pieces: AsyncGenerator[tuple[bytes, int], None]
+    """Each with how many records it acknowledges."""
+    media: str
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class KafkaError(msgspec.Struct):
@@ -47,6 +61,19 @@ class KafkaError(msgspec.Struct):
 
     error_code: int
     message: str
+
+
+class KinesisError(msgspec.Struct):
+    """An error of the Kinesis half, in the shape of AWS."""
+
+    type: str = msgspec.field(name="__type")
+    message: str
+
+
+class Status(msgspec.Struct):
+    """How the gateway is."""
+
+    status: str
 
 
 class ProducedOffset(msgspec.Struct):
@@ -90,8 +117,25 @@ class Topic(msgspec.Struct):
     partitions: list[TopicPartition]
 
 
+class PartitionOffsets(msgspec.Struct):
+    """Where a partition begins, and the offset that is written next."""
+
+    beginning_offset: int
+    end_offset: int
+
+
+class Brokers(msgspec.Struct):
+    """The ids of the brokers."""
+
+    brokers: list[int]
+
+
 def kafka(content: Any, status: int = 200, records: int = 0) -> Answer:
     return Answer(msgspec.json.encode(content), KAFKA_MEDIA, status, records=records)
+
+
+def kafka_v3(content: Any, status: int = 200, records: int = 0) -> Answer:
+    return Answer(msgspec.json.encode(content), JSON_MEDIA, status, records=records)
 
 
 def kinesis(content: Any, records: int = 0) -> Answer:
@@ -99,7 +143,7 @@ def kinesis(content: Any, records: int = 0) -> Answer:
 
 
 def _headers(fault: Fault) -> tuple[tuple[str, str], ...]:
-    if fault.kind in RETRIABLE:
+    if fault.kind in RETRIABLE and "retry-after" not in dict(fault.headers):
         return (*fault.headers, ("retry-after", str(RETRY_AFTER_SECONDS)))
     return fault.headers
 
@@ -110,9 +154,19 @@ def kafka_fault(fault: Fault) -> Answer:
     return Answer(body, KAFKA_MEDIA, fault.kind.status, _headers(fault))
 
 
+def kafka_v3_error(fault: Fault) -> KafkaError:
+    return KafkaError(kafka_v3_code(fault.kind), fault.message)
+
+
+def kafka_v3_fault(fault: Fault) -> Answer:
+    """As `kafka_fault`, in the media type and with the codes of REST v3."""
+    body = msgspec.json.encode(kafka_v3_error(fault))
+    return Answer(body, JSON_MEDIA, fault.kind.status, _headers(fault))
+
+
 def kinesis_fault(fault: Fault) -> Answer:
     """`{"__type":…,"message":…}` at the status that Kinesis itself gives."""
-    body = msgspec.json.encode({"__type": fault.kind.kinesis, "message": fault.message})
+    body = msgspec.json.encode(KinesisError(fault.kind.kinesis, fault.message))
     return Answer(body, KINESIS_MEDIA, kinesis_status(fault.kind), _headers(fault))
 
 
@@ -122,11 +176,28 @@ def refusal(fault: Fault) -> Answer:
     return Answer(msgspec.json.encode(content), KINESIS_MEDIA, fault.kind.status, _headers(fault))
 
 
-def produced(outcomes: Sequence[Receipt | Refusal]) -> Answer | Fault:
-    """One entry per record; an error as a whole only when every record was too large."""
-    if all(isinstance(outcome, Refusal) and outcome.code == "record_too_large" for outcome in outcomes):
-        return Fault(RECORD_TOO_LARGE, "every record is larger than the log takes")
-    return kafka(Produced([_offset(outcome) for outcome in outcomes]), records=_received(outcomes))
+_WHOLE: Final = (RECORD_TOO_LARGE, THROTTLED, NOT_ACKNOWLEDGED)
+"""What every record of a request may have met: then the request as a whole has."""
+
+
+def produced(outcomes: Sequence[Receipt | Refusal], whole: tuple[Kind, ...] = ()) -> Answer | Fault:
+    """One entry for each record, at 403 when the log forbade one; or the fault that every record met.
+
+    `whole` names what may be wrong with the request as a whole beside size, quota and acknowledgement.
+    """
+    if all(type(outcome) is Receipt for outcome in outcomes):
+        return kafka(Produced([_offset(outcome) for outcome in outcomes]), records=len(outcomes))
+    kinds = {REFUSED[outcome.code] if isinstance(outcome, Refusal) else None for outcome in outcomes}
+    for kind in (*_WHOLE, *whole):
+        if kinds == {kind}:
+            return Fault(kind, f"none of the records landed: {_reason(outcomes)}")
+    status = FORBIDDEN.status if FORBIDDEN in kinds else 200
+    content = Produced([_offset(outcome) for outcome in outcomes])
+    return kafka(content, status, records=_received(outcomes))
+
+
+def _reason(outcomes: Sequence[Receipt | Refusal]) -> str:
+    return next(outcome.reason for outcome in outcomes if isinstance(outcome, Refusal))
 
 
 def _received(outcomes: Sequence[Receipt | Refusal]) -> int:
@@ -152,77 +223,3 @@ def topic(description: TopicDescription) -> Answer:
 def topic_partition(known: PartitionDescription) -> TopicPartition:
     replicas = [Replica(broker, broker == known.leader, broker in known.in_sync) for broker in known.replicas]
     return TopicPartition(known.partition, known.leader, replicas)
-
-
-def record_put(outcome: Receipt | Refusal) -> Answer | Fault:
-    if isinstance(outcome, Refusal):
-        return Fault(REFUSED[outcome.code], outcome.reason)
-    return kinesis(_placed(outcome), records=1)
-
-
-def records_put(outcomes: Sequence[Receipt | Refusal]) -> Answer:
-    """One entry per record; `FailedRecordCount` says how many of them are errors."""
-    received = _received(outcomes)
-    content = {
-        "FailedRecordCount": len(outcomes) - received,
-        "Records": [_placed(outcome) for outcome in outcomes],
-    }
-    return kinesis(content, received)
-
-
-def _placed(outcome: Receipt | Refusal) -> dict[str, str]:
-    if isinstance(outcome, Refusal):
-        return {"ErrorCode": REFUSED[outcome.code].kinesis, "ErrorMessage": outcome.reason}
-    return {"SequenceNumber": sequence_number(outcome.offset), "ShardId": shard_id(outcome.partition)}
-
-
-def records(stored: Iterable[StoredRecord], next_iterator: str, behind_ms: int) -> Answer:
-    """Records as GetRecords gives them: data in base64, arrival in seconds since 1970."""
-    entries = [
-        {
-            "SequenceNumber": sequence_number(record.offset),
-            "ApproximateArrivalTimestamp": record.timestamp / 1000,
-            "Data": record.value or b"",
-            "PartitionKey": (record.key or b"").decode(errors="replace"),
-        }
-        for record in stored
-    ]
-    content = {"Records": entries, "NextShardIterator": next_iterator, "MillisBehindLatest": behind_ms}
-    return kinesis(content, len(entries))
-
-
-def streams(descriptions: Sequence[TopicDescription]) -> Answer:
-    names = [description.name for description in descriptions]
-    summaries = [_summary(description) for description in descriptions]
-    return kinesis({"HasMoreStreams": False, "StreamNames": names, "StreamSummaries": summaries})
-
-
-def stream(description: TopicDescription) -> Answer:
-    shards = [_shard(number, description.partitions) for number in range(description.partitions)]
-    details = {
-        "Shards": shards,
-        "HasMoreShards": False,
-        "RetentionPeriodHours": _RETENTION_HOURS,
-        "EnhancedMonitoring": [{"ShardLevelMetrics": []}],
-        "EncryptionType": "NONE",
-    }
-    return kinesis({"StreamDescription": _summary(description) | details})
-
-
-def _summary(description: TopicDescription) -> dict[str, Any]:
-    return {
-        "StreamName": description.name,
-        "StreamARN": _ARN + description.name,
-        "StreamStatus": "ACTIVE",
-        "StreamModeDetails": {"StreamMode": "PROVISIONED"},
-        "StreamCreationTimestamp": description.created_ms / 1000,
-    }
-
-
-def _shard(number: int, shards: int) -> dict[str, Any]:
-    first, last = hash_range(number, shards)
-    return {
-        "ShardId": shard_id(number),
-        "HashKeyRange": {"StartingHashKey": str(first), "EndingHashKey": str(last)},
-        "SequenceNumberRange": {"StartingSequenceNumber": sequence_number(0)},
-    }

@@ -13,7 +13,7 @@ from pinterest_pipeline.gateway import responses
 from pinterest_pipeline.gateway.error_codes import UNAVAILABLE, Fault, Kind
 from pinterest_pipeline.gateway.figures import Figures
 from pinterest_pipeline.gateway.operations import PUBLIC, Access, Handler, Operation
-from pinterest_pipeline.gateway.responses import KINESIS_MEDIA, Answer
+from pinterest_pipeline.gateway.responses import KINESIS_MEDIA, Answer, Status
 
 
 class Service:
@@ -25,12 +25,12 @@ class Service:
 
     def operations(self) -> list[Operation]:
         return [
-            _operation("health", self._health, "Whether the process answers", answers={200: dict[str, str]}),
+            _operation("health", self._health, "Whether the process answers", answers={200: Status}),
             _operation(
                 "ready",
                 self._ready,
                 "Whether both logs answer; which of them does not",
-                answers={200: dict[str, str]},
+                answers={200: Status},
                 faults=(UNAVAILABLE,),
             ),
             _operation(
@@ -44,7 +44,7 @@ class Service:
         ]
 
     async def _health(self, _: Request) -> Answer:
-        return responses.kinesis({"status": "ok"})
+        return responses.kinesis(Status("ok"))
 
     async def _ready(self, _: Request) -> Answer | Fault:
         away: list[str] = []
@@ -53,7 +53,7 @@ class Service:
                 await run_in_threadpool(log.topics)
             except PipelineError as error:
                 away.append(f"{name}: {error}")
-        return Fault(UNAVAILABLE, "; ".join(away)) if away else responses.kinesis({"status": "ready"})
+        return Fault(UNAVAILABLE, "; ".join(away)) if away else responses.kinesis(Status("ready"))
 
     async def _metrics(self, _: Request) -> Answer:
         return Answer(self._figures.text(), CONTENT_TYPE_PLAIN_0_0_4)

@@ -140,3 +140,58 @@ def test_a_password_is_never_printed(tmp_path: Path) -> None:
     with pytest.raises(SettingError) as raised:
         load_credentials(bad)
     assert secret not in str(raised.value)
+
+
+def test_room_for_less_than_one_body_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PINPIPE_GATEWAY__MAX_BYTES_IN_FLIGHT", "2000000")
+    with pytest.raises(SettingError, match="PINPIPE_GATEWAY__MAX_BYTES_IN_FLIGHT is smaller than"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "WORKERS",
+        "MAX_BYTES_IN_FLIGHT",
+        "MAX_CONNECTIONS",
+        "MAX_HEADER_BYTES",
+        "MAX_URL_BYTES",
+        "HEADER_SECONDS",
+        "BODY_SECONDS",
+        "ANSWER_SECONDS",
+        "KEEP_ALIVE_SECONDS",
+    ],
+)
+def test_a_limit_of_nothing_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"PINPIPE_GATEWAY__{name}", "0")
+    with pytest.raises(SettingError, match=f"PINPIPE_GATEWAY__{name}"):
+        load_settings()
+
+
+KAFKA_SECRETS = {
+    "PINPIPE_KAFKA__SASL_PASSWORD": "hunter2hunter2",
+    "PINPIPE_KAFKA__SSL_KEY_PASSWORD": "hunter3hunter3",
+    "PINPIPE_KAFKA__PROPERTIES": '{"linger.ms": "5", "ssl.keystore.password": "hunter4hunter4"}',
+}
+
+
+def test_secrets_of_kafka_reach_children_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in KAFKA_SECRETS.items():
+        monkeypatch.setenv(variable, value)
+    settings = load_settings()
+    assert "hunter" not in f"{settings!r} {settings} {explained()}"
+    for variable, value in child_environment(settings).items():
+        monkeypatch.setenv(variable, value)
+    again = load_settings()
+    assert again == settings
+    assert again.kafka.properties["ssl.keystore.password"].get_secret_value() == "hunter4hunter4"
+
+
+@pytest.mark.parametrize("value", ['{"a": ["hunter2"]}', "hunter2", '{"hunter2"}'])
+def test_a_wrong_property_of_kafka_is_named_and_not_shown(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PINPIPE_KAFKA__PROPERTIES", value)
+    with pytest.raises(SettingError, match=r"(?i)properties") as raised:
+        load_settings()
+    assert "hunter2" not in str(raised.value)

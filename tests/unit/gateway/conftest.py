@@ -13,20 +13,34 @@ from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.eventlog.partitioners import kafka_partition, kinesis_shard
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.gateway.app import create_app
+from tests.unit.gateway import documented
 
 TOPIC = "124df56aef51.pin"
 STREAM = "streaming-124df56aef51-pin"
 MAX_RECORD_BYTES = 2_048
 
 
+_DOCUMENTS: dict[str, Any] = {}  # one for all tests: it takes longer to make than most of them
+
+
 class Client:
-    """Sends one request at a time to an application; its errors become answers, as in a server."""
+    """Sends one request at a time to an application; its errors become answers, as in a server.
+
+    Every answer must be one that the application's OpenAPI document announces.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
 
     def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        answer = self._send(method, path, **options)
+        if not _DOCUMENTS:
+            _DOCUMENTS.update(self._send("GET", "/openapi.json").json())
+        documented.check(_DOCUMENTS, method, answer.request.url.path, answer)
+        return answer
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         async def exchange() -> httpx.Response:
             async with httpx.AsyncClient(transport=self._transport, base_url="http://gateway") as client:
                 return await client.request(method, path, **options)

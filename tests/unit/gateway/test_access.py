@@ -1,12 +1,17 @@
 """Keys before the whole gateway: who gets in, what each may do and see, and what the audit log says of it."""
 
+import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.errors import SettingError
@@ -36,11 +41,11 @@ def exchanges() -> list[Exchange]:
 def guarded(
     tmp_path: Path, topics: SqliteEventLog, streams: SqliteEventLog, exchanges: list[Exchange]
 ) -> Client:
-    settings = GatewaySettings(access="keys", max_body_bytes=20_000)
+    chosen = GatewaySettings(access="keys", max_body_bytes=20_000)
     figures = Figures()
-    checks = access.guards(settings, "127.0.0.1", tmp_path, figures.refused)
+    checks = access.guards(chosen, "127.0.0.1", tmp_path, figures.refused)
     observers = [exchanges.append]
-    app = create_app(settings, topics, streams, guards=checks, observers=observers, figures=figures)
+    app = create_app(chosen, topics, streams, guards=checks, observers=observers, figures=figures)
     return Client(app)
 
 
@@ -90,9 +95,9 @@ def operations(guarded: Client) -> list[Operation]:
 
 
 def test_every_operation_that_is_not_public_asks_for_a_key(guarded: Client, make: Callable[..., str]) -> None:
-    nothing, everything = bearer(make("read:group:none")), bearer(make(*ALL))
+    nothing, everything = bearer(make("create:group:none")), bearer(make(*ALL))
     for operation in operations(guarded):
-        path = operation.path.replace("{topic}", "t").replace("{stream}", "s")
+        path = re.sub(r"\{\w+\}", "1", operation.path)
         found = [
             guarded.send(operation.method, path, headers=headers).status_code
             for headers in ({}, bearer("pinpipe_0"), nothing, everything)
@@ -156,9 +161,9 @@ def test_a_key_that_has_ended_says_so(guarded: Client, make: Callable[..., str],
     "path",
     [
         "/topics/a/..%2f124df56aef51.pin",
-        "/topics/a/../124df56aef51.pin",
+        "/topics/a/%2e%2e/124df56aef51.pin",
         "/topics/..%2ftopics%2f124df56aef51.pin",
-        "/topics/a;/../124df56aef51.pin",
+        "/topics/a;/%2e%2e/124df56aef51.pin",
         "/topics/124df56aef51.pin;a",
         "/topics/a;124df56aef51.pin",
         "/topics/%31%32%34df56aef51.pin",
@@ -223,6 +228,34 @@ def test_a_list_shows_what_the_key_may_describe(
     assert guarded.get("/streams", some).json()["StreamNames"] == ["shown"]
     assert [s["StreamName"] for s in guarded.get("/streams", some).json()["StreamSummaries"]] == ["shown"]
     assert guarded.get("/topics", bearer(make("describe:stream:*"))).status_code == 403
+
+
+def test_rest_v3_shows_and_makes_what_the_key_may(
+    guarded: Client,
+    make: Callable[..., str],
+    topics: SqliteEventLog,
+    audit: Callable[[], list[dict[str, Any]]],
+) -> None:
+    topics.create("hidden", 1)
+    for group in ("mine", "yours"):
+        topics.commit(group, TOPIC, {0: 0})
+    scopes = ("describe:cluster", "create:topic:mine.*", "read:topic:124df56aef51.*", "read:group:mine")
+    key = bearer(make(*scopes))
+    cluster = f"/v3/clusters/{topics.cluster().id}"
+
+    def listed(path: str, field: str) -> list[str]:
+        return [entry[field] for entry in guarded.get(cluster + path, key).json()["data"]]
+
+    def create(name: str, **more: Any) -> int:
+        body = json.dumps({"topic_name": name, "partitions_count": 1, **more}).encode()
+        headers = key | {"Content-Type": "application/json"}
+        return guarded.send("POST", f"{cluster}/topics", content=body, headers=headers).status_code
+
+    assert listed("/topics", "topic_name") == [TOPIC]
+    assert listed("/consumer-groups", "consumer_group_id") == ["mine"]
+    assert [create("mine.a"), create("yours.a"), create("yours.a", validate_only=True)] == [201, 403, 403]
+    assert topics.topics() == [TOPIC, "hidden", "mine.a"]
+    assert [(line["operation"], line["resource"]) for line in audit()] == [("v3_create_topic", "yours.a")] * 2
 
 
 def test_a_plan_that_is_used_up_is_429_with_a_time(guarded: Client, make: Callable[..., str]) -> None:
@@ -294,9 +327,9 @@ def test_refused_calls_are_counted_by_their_reason(guarded: Client, make: Callab
 
 
 def guard_count(mode: str, address: str, folder: Path) -> int:
-    settings = GatewaySettings.model_validate({"access": mode})
-    access.check(settings, address, folder)
-    return len(access.guards(settings, address, folder, Figures().refused))
+    chosen = GatewaySettings.model_validate({"access": mode})
+    access.check(chosen, address, folder)
+    return len(access.guards(chosen, address, folder, Figures().refused))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1"])
@@ -322,39 +355,59 @@ def test_an_open_gateway_takes_any_key_and_shows_all(client: Client) -> None:
     assert client.get("/topics", bearer("anything")).json() == [TOPIC]
 
 
-PAGE = {"Origin": "https://page.example"}
-PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
+SEGMENTS = st.sampled_from(
+    ["topics", "streams", "v3", "clusters", "consumer-groups", TOPIC, STREAM, "records", "record", "dev",
+     "prod", "", ".", "..", ";", "a;b", "%2e%2e", "%2f", "..%2f", "%00", "%", "TOPICS", "metrics",
+     "metrics;", "*"]
+)  # fmt: skip
 
 
-def with_origins(topics: SqliteEventLog, streams: SqliteEventLog, tmp_path: Path, origins: str) -> Client:
-    settings = GatewaySettings(access="keys", cors_origins=origins)
-    checks = access.guards(settings, "127.0.0.1", tmp_path, Figures().refused)
-    return Client(create_app(settings, topics, streams, guards=checks))
+@given(
+    segments=st.lists(SEGMENTS, max_size=7),
+    method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE"]),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_path_is_answered_without_a_key(guarded: Client, segments: list[str], method: str) -> None:
+    raw = "/" + "/".join(segments)
+    answers: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": ONE, "more_body": False}
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    scope = {
+        "type": "http", "method": method, "path": unquote(raw), "raw_path": raw.encode(), "query_string": b"",
+        "headers": [(b"host", b"a")], "client": ("127.0.0.1", 1), "server": ("a", 80), "scheme": "http",
+    }  # fmt: skip
+
+    async def ask() -> None:
+        await guarded.app(scope, receive, send)
+
+    asyncio.run(ask())
+    is_root = raw in ("/", "/dev/", "/prod/") and method != "PUT" and method != "DELETE"
+    assert answers[0]["status"] in ((200,) if is_root else (400, 401, 404, 405))
 
 
-@pytest.mark.parametrize("origins", ["https://page.example http://localhost:8000", "*"])
-def test_pages_of_named_origins_may_call(
-    topics: SqliteEventLog, streams: SqliteEventLog, tmp_path: Path, make: Callable[..., str], origins: str
+def test_rest_v3_shows_only_what_the_key_may_see(
+    guarded: Client, make: Callable[..., str], topics: SqliteEventLog
 ) -> None:
-    client = with_origins(topics, streams, tmp_path, origins)
-    allowed = "*" if origins == "*" else PAGE["Origin"]
-    before = client.send("OPTIONS", f"/topics/{TOPIC}", headers=PAGE | PREFLIGHT)
-    assert (before.status_code, before.headers["access-control-allow-origin"]) == (200, allowed)
-    assert "x-api-key" in before.headers["access-control-allow-headers"]
-    refused = client.get("/topics", PAGE)
-    taken = client.get("/topics", PAGE | bearer(make(*ALL)))
-    assert (refused.status_code, taken.status_code) == (401, 200)
-    for answer in (before, refused, taken):
-        assert answer.headers["access-control-allow-origin"] == allowed
-        assert "access-control-allow-credentials" not in answer.headers
-
-
-def test_pages_of_other_origins_may_not(
-    topics: SqliteEventLog, streams: SqliteEventLog, tmp_path: Path, guarded: Client
-) -> None:
-    client = with_origins(topics, streams, tmp_path, "https://page.example")
-    other = {"Origin": "https://page.example.evil.example"}
-    assert client.send("OPTIONS", "/topics", headers=other | PREFLIGHT).status_code == 400
-    assert "access-control-allow-origin" not in client.get("/topics", other).headers
-    assert "access-control-allow-origin" not in guarded.get("/topics", PAGE).headers
-    assert guarded.send("OPTIONS", "/topics", headers=PAGE | PREFLIGHT).status_code == 405
+    base = f"/v3/clusters/{topics.cluster().id}"
+    topics.create("secret", 1)
+    topics.commit("readers", TOPIC, {0: 0})
+    topics.commit("readers", "secret", {0: 0})
+    topics.commit("others", TOPIC, {0: 0})
+    key = bearer(make(f"describe:topic:{TOPIC}", "describe:group:readers", "create:topic:mine"))
+    listed = guarded.get(f"{base}/topics", key).json()["data"]
+    assert [topic["topic_name"] for topic in listed] == [TOPIC]
+    groups = guarded.get(f"{base}/consumer-groups", key).json()["data"]
+    assert [group["consumer_group_id"] for group in groups] == ["readers"]
+    lags = guarded.get(f"{base}/consumer-groups/readers/lags", key).json()["data"]
+    assert {lag["topic_name"] for lag in lags} == {TOPIC}
+    for path in ("topics/secret", "consumer-groups/others", f"topics/{TOPIC}/partitions/0/records"):
+        assert guarded.get(f"{base}/{path}", key).status_code == 403
+    for name, status in (("mine", 201), ("other", 403)):
+        made = guarded.send("POST", f"{base}/topics", json={"topic_name": name}, headers=key)
+        assert made.status_code == status
+    assert "other" not in topics.topics()

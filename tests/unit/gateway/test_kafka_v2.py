@@ -10,6 +10,8 @@ from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 
 TOPIC = "124df56aef51.pin"
 MEDIA = "application/vnd.kafka.v2+json"
+JSON = "application/vnd.kafka.json.v2+json"
+BINARY = "application/vnd.kafka.binary.v2+json"
 
 OBJECTS = st.dictionaries(
     st.text(max_size=10),
@@ -106,9 +108,8 @@ def test_a_bad_body_lands_nothing(
 @pytest.mark.parametrize(
     "media",
     [
-        "application/json",
         "text/plain",
-        "application/vnd.kafka.binary.v2+json",
+        "application/vnd.kafka.v2+json",
         "application/x-www-form-urlencoded",
     ],
 )
@@ -116,6 +117,19 @@ def test_other_content_types_are_415(client: Any, media: str) -> None:
     answer = client.produce(b'{"records":[{"value":1}]}', media=media)
     assert (answer.status_code, answer.json()["error_code"]) == (415, 415)
     assert "application/vnd.kafka.json.v2+json" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("name", ["avro", "jsonschema", "protobuf"])
+def test_formats_with_a_schema_are_415_and_say_why(client: Any, name: str) -> None:
+    answer = client.produce(b'{"records":[{"value":1}]}', media=f"application/vnd.kafka.{name}.v2+json")
+    assert answer.status_code == 415
+    assert "no" in answer.json()["message"]
+    assert "schema registry" in answer.json()["message"]
+
+
+def test_plain_json_is_json(client: Any, topics: SqliteEventLog) -> None:
+    assert client.produce(b'{"records":[{"value":"YQ=="}]}', media="application/json").status_code == 200
+    assert [record.value for record in stored(topics)] == [b'"YQ=="']
 
 
 def test_a_content_type_may_have_parameters(client: Any) -> None:
@@ -146,3 +160,120 @@ def test_a_topic_is_described(client: Any) -> None:
     answer = client.get(f"/topics/{TOPIC}").json()
     assert (answer["name"], answer["configs"]) == (TOPIC, {})
     assert [partition["partition"] for partition in answer["partitions"]] == [0, 1]
+
+
+def test_binary_records_are_bytes(client: Any, topics: SqliteEventLog) -> None:
+    body = b'{"records":[{"value":"AP8=","key":"gA=="},{"value":""},{"value":null},{}]}'
+    assert client.produce(body, media=BINARY).status_code == 200
+    found = {(record.key, record.value) for record in stored(topics)}
+    assert found == {(b"\x80", b"\x00\xff"), (None, b""), (None, None)}
+
+
+@pytest.mark.parametrize("value", ['"YQ"', '"Y Q="', '"-_-_"', '"\u00e9"', "5", "{}", "true"])
+def test_what_is_no_base64_is_422(client: Any, topics: SqliteEventLog, value: str) -> None:
+    answer = client.produce(f'{{"records":[{{"value":{value}}}]}}'.encode(), media=BINARY)
+    assert (answer.status_code, answer.json()["error_code"]) == (422, 422)
+    assert "records[0].value" in answer.json()["message"]
+    assert stored(topics) == []
+
+
+@pytest.mark.parametrize("partition", ["true", '"0"', "1.0", "1e0", "-1", "2147483648", "9" * 100, "[]"])
+def test_a_partition_is_a_whole_number(client: Any, topics: SqliteEventLog, partition: str) -> None:
+    for media in (JSON, BINARY):
+        body = f'{{"records":[{{"value":null,"partition":{partition}}}]}}'.encode()
+        answer = client.produce(body, media=media)
+        assert (answer.status_code, answer.json()["error_code"]) == (422, 422)
+    assert stored(topics) == []
+
+
+def test_a_path_may_name_the_partition(client: Any, topics: SqliteEventLog) -> None:
+    body = b'{"records":[{"key":"a","value":1},{"key":"b","value":2,"partition":1}]}'
+    answer = client.produce(body, topic=f"{TOPIC}/partitions/1")
+    assert [(place["partition"], place["offset"]) for place in answer.json()["offsets"]] == [(1, 0), (1, 1)]
+    assert [record.value for record in topics.read(TOPIC, 1, 0, 9)] == [b"1", b"2"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("2", b'{"records":[{"value":1}]}', 404, 40402),
+        ("2147483648", b'{"records":[{"value":1}]}', 404, 40402),
+        ("one", b'{"records":[{"value":1}]}', 404, 40402),
+        ("-1", b'{"records":[{"value":1}]}', 404, 40402),
+        ("1", b'{"records":[{"value":1,"partition":0}]}', 422, 422),
+    ],
+)
+def test_a_wrong_partition_in_a_path(
+    client: Any, topics: SqliteEventLog, path: str, body: bytes, status: int, code: int
+) -> None:
+    answer = client.produce(body, topic=f"{TOPIC}/partitions/{path}")
+    assert (answer.status_code, answer.json()["error_code"]) == (status, code)
+    assert stored(topics) == []
+
+
+@pytest.mark.parametrize("topic", ["__consumer_offsets", "__transaction_state", "__anything"])
+def test_nobody_writes_to_topics_of_the_cluster(client: Any, topics: SqliteEventLog, topic: str) -> None:
+    topics.create(topic, 1)
+    answer = client.produce(b'{"records":[{"value":1}]}', topic=topic)
+    assert (answer.status_code, answer.json()["error_code"]) == (403, 40301)
+    assert topics.ends(topic) == {0: 0}
+
+
+def test_a_log_that_is_away_is_503_and_says_when_to_come_again(client: Any, topics: SqliteEventLog) -> None:
+    topics.close()
+    answer = client.produce(b'{"records":[{"value":1}]}')
+    assert (answer.status_code, answer.json()["error_code"]) == (503, 50302)
+    assert int(answer.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", ["/", "/dev/"])
+def test_the_root_is_an_empty_object(client: Any, method: str, path: str) -> None:
+    answer = client.send(method, path)
+    assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, b"{}", MEDIA)
+
+
+@pytest.mark.parametrize(
+    ("accept", "status", "media"),
+    [
+        ("*/*", 200, MEDIA),
+        ("application/*", 200, MEDIA),
+        ("application/json", 200, "application/json"),
+        (f"application/json, {MEDIA};q=0.5", 200, "application/json"),
+        (f"text/html, application/json;q=0.1, {MEDIA}", 200, MEDIA),
+        ("text/html", 406, MEDIA),
+        (f"{MEDIA};q=0", 406, MEDIA),
+        (f"*/*, {MEDIA};q=0, application/json;q=nonsense", 406, MEDIA),
+    ],
+)
+def test_the_answer_comes_as_the_caller_likes_it(client: Any, accept: str, status: int, media: str) -> None:
+    for path in ("/topics", f"/topics/{TOPIC}", "/brokers", "/"):
+        answer = client.get(path, {"Accept": accept})
+        assert (answer.status_code, answer.headers["content-type"]) == (status, media)
+
+
+def test_partitions_are_described(client: Any, topics: SqliteEventLog) -> None:
+    client.produce(b'{"records":[{"value":1,"partition":1}]}')
+    partitions = client.get(f"/topics/{TOPIC}/partitions").json()
+    assert partitions == client.get(f"/topics/{TOPIC}").json()["partitions"]
+    assert client.get(f"/topics/{TOPIC}/partitions/1").json() == partitions[1]
+    leader = partitions[1]["leader"]
+    assert partitions[1] == {
+        "partition": 1,
+        "leader": leader,
+        "replicas": [{"broker": leader, "leader": True, "in_sync": True}],
+    }
+    assert client.get(f"/topics/{TOPIC}/partitions/1/offsets").json() == {
+        "beginning_offset": 0,
+        "end_offset": 1,
+    }
+    assert client.get("/brokers").json() == {"brokers": [leader]}
+
+
+@pytest.mark.parametrize("number", ["2", "-1", "x", "99999999999"])
+@pytest.mark.parametrize("what", ["", "/offsets"])
+def test_an_unknown_partition_is_404(client: Any, number: str, what: str) -> None:
+    answer = client.get(f"/topics/{TOPIC}/partitions/{number}{what}")
+    assert (answer.status_code, answer.json()["error_code"]) == (404, 40402)
+    answer = client.get(f"/topics/nobody/partitions/{number}{what}")
+    assert (answer.status_code, answer.json()["error_code"]) == (404, 40401)

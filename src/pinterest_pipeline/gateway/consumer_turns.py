@@ -1,0 +1,44 @@
+"""One request at a time for each consumer instance, among all gateways of a folder."""
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(slots=True)
+class Turn:
+    """The turn on an instance, until it is ended; the system ends it when its process dies."""
+
+    id: int
+    _descriptor: int
+
+    def end(self) -> None:
+        """Let the next one in."""
+        os.close(self._descriptor)
+
+
+class Turns:
+    """Turns as locks on one empty file for each instance: ids of instances are never given twice."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def take(self, id_: int) -> Turn | None:
+        """The turn, or None while somebody else has it; never waits."""
+        path = self._folder / str(id_)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            return self.take(id_)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return Turn(id_, descriptor)
+
+    def forget(self, id_: int) -> None:
+        """Remove the file of an instance that is no more; its turn ends as any other."""
+        (self._folder / str(id_)).unlink(missing_ok=True)

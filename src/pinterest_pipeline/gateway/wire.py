@@ -1,0 +1,65 @@
+"""Answers on their way to the transport, and what the parser has against a request."""
+
+import asyncio
+from http import HTTPStatus
+
+import httptools
+
+from pinterest_pipeline.gateway import responses
+from pinterest_pipeline.gateway.error_codes import BAD_REQUEST, Fault
+
+
+class Joined:
+    """A transport that sends the head of an answer with what comes next: one system call, one packet."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 100"):
+            self._head = data
+            return
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+
+class Refused(Exception):
+    """Raised in what the parser calls: no more of the request is read."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+
+
+def fault_of(error: Exception) -> Fault:
+    """What the parser, or one of our methods that it called, has against a request."""
+    if isinstance(error, httptools.HttpParserCallbackError):
+        cause = error.__context__
+        return cause.fault if isinstance(cause, Refused) else Fault(BAD_REQUEST, "the address cannot be read")
+    if isinstance(error, httptools.HttpParserUpgrade):
+        return Fault(BAD_REQUEST, "there is nothing to upgrade to; leave out Upgrade")
+    return error.fault if isinstance(error, Refused) else Fault(BAD_REQUEST, f"not valid HTTP/1.1: {error}")
+
+
+def message(fault: Fault) -> bytes:
+    """A fault as the bytes of an answer that closes the connection."""
+    answer = responses.refusal(fault)
+    headers = (
+        *answer.headers,
+        ("content-type", answer.media),
+        ("content-length", str(len(answer.body))),
+        ("connection", "close"),
+    )
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    status = HTTPStatus(answer.status)
+    return f"HTTP/1.1 {status.value} {status.phrase}\r\n{lines}\r\n".encode() + answer.body

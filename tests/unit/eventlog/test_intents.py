@@ -1,0 +1,124 @@
+"""Intents are durable, shared, and taken over from the dead."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pinterest_pipeline.errors import KeyInFlight, KeyReused, PipelineError, Unavailable
+from pinterest_pipeline.eventlog.base import Once, Receipt, Refusal
+from pinterest_pipeline.eventlog.intents import Begun, Decision, Intents, Interrupted, Over, Plan
+
+ONCE = Once("key", b"fingerprint")
+PLAN = Plan((0, Refusal("record_too_large", "5000"), 2), {0: 7, 2: 0})
+OUTCOMES: list[Receipt | Refusal] = [Receipt(0, 7, 1), Refusal("record_too_large", "5000"), Receipt(2, 0, 1)]
+
+
+def begin(
+    intents: Intents, once: Once = ONCE, topic: str = "id", plan: Plan = PLAN
+) -> Decision | PipelineError:
+    answers: list[Decision | PipelineError] = []
+    answered = threading.Event()
+
+    def decided(answer: Decision | PipelineError) -> None:
+        answers.append(answer)
+        answered.set()
+
+    intents.begin(topic, once, plan, decided)
+    assert answered.wait(30)
+    return answers[0]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "gateway" / "intents.sqlite"
+
+
+@pytest.fixture
+def intents(path: Path) -> Iterator[Intents]:
+    opened = Intents(path)
+    yield opened
+    opened.close()
+
+
+def test_a_request_that_is_over_is_answered_from_memory(intents: Intents, path: Path) -> None:
+    assert begin(intents) == Begun()
+    intents.end("id", "key", OUTCOMES)
+    assert begin(intents) == Over(OUTCOMES)
+    intents.close()
+    again = Intents(path)
+    assert begin(again) == Over(OUTCOMES)
+    again.close()
+
+
+def test_another_request_with_the_key_is_refused(intents: Intents) -> None:
+    begin(intents)
+    assert isinstance(begin(intents, Once("key", b"another")), KeyReused)
+    assert begin(intents, Once("another key", b"another")) == Begun()
+    assert begin(intents, topic="another id") == Begun()
+
+
+def test_what_is_under_way_is_in_flight_for_all(intents: Intents, path: Path) -> None:
+    begin(intents)
+    other = Intents(path)
+    for instance in (intents, other):
+        assert isinstance(begin(instance), KeyInFlight)
+    other.close()
+
+
+def test_what_failed_is_taken_up_again_with_its_first_plan(intents: Intents) -> None:
+    begin(intents)
+    intents.end("id", "key", None)
+    assert begin(intents, plan=Plan((1, 1, 1), {1: 9})) == Interrupted(PLAN)
+    assert isinstance(begin(intents), KeyInFlight)
+    intents.end("id", "key", OUTCOMES)
+    assert begin(intents) == Over(OUTCOMES)
+
+
+def test_what_a_dead_owner_began_is_taken_over_by_one(path: Path) -> None:
+    owner = Intents(path)
+    begin(owner)
+    owner.close()
+    heirs = [Intents(path), Intents(path)]
+    answers = [begin(heir) for heir in heirs]
+    assert answers[0] == Interrupted(PLAN)
+    assert isinstance(answers[1], KeyInFlight)
+    for heir in heirs:
+        heir.close()
+
+
+def test_many_threads_begin_a_key_once(intents: Intents, path: Path) -> None:
+    other = Intents(path)
+    answers: list[Decision | PipelineError] = []
+    threads = [
+        threading.Thread(target=lambda to=to: answers.append(begin(to))) for to in [intents, other] * 10
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert [type(answer) for answer in answers].count(Begun) == 1
+    assert [type(answer) for answer in answers].count(KeyInFlight) == 19
+    other.close()
+
+
+def test_old_rows_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    intents = Intents(path)
+    begin(intents)
+    intents.end("id", "key", OUTCOMES)
+    intents.close()
+    monkeypatch.setattr("pinterest_pipeline.eventlog.intents._KEPT_MS", -1_000)
+    intents = Intents(path)
+    assert begin(intents, Once("another", b"f")) == Begun()
+    monkeypatch.undo()
+    intents.close()
+    intents = Intents(path)
+    assert begin(intents) == Begun()
+    intents.close()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable, match=r"intents\.sqlite"):
+        Intents(tmp_path / "file" / "intents.sqlite")

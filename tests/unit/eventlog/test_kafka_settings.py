@@ -1,0 +1,100 @@
+"""Settings of Kafka become properties of its client, or are refused in words."""
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaError
+from pydantic import SecretStr
+
+from pinterest_pipeline import errors
+from pinterest_pipeline.config import KafkaSettings
+from pinterest_pipeline.eventlog.base import Record, Refusal
+from pinterest_pipeline.eventlog.kafka_clients import Clients
+from pinterest_pipeline.eventlog.kafka_errors import refusal, translated
+from pinterest_pipeline.eventlog.kafka_topics import Topic
+
+NOW = 1_700_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (KafkaSettings(security_protocol="SASL_SSL"), "SASL_MECHANISM"),
+        (KafkaSettings(security_protocol="SASL_SSL", sasl_mechanism="SCRAM-SHA-512"), "SASL_PASSWORD"),
+        (KafkaSettings(security_protocol="SASL_SSL", sasl_mechanism="AWS_MSK_IAM"), "REGION"),
+        (KafkaSettings(properties={"linger.mss": SecretStr("5")}), "linger.mss"),
+        (KafkaSettings(security_protocol="SSL", ssl_ca=Path("missing.pem")), r"missing\.pem"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(settings: KafkaSettings, said: str) -> None:
+    with pytest.raises(errors.SettingError, match=said):
+        Clients("127.0.0.1:1", settings).admin()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, errors.UnknownTopic),
+        (KafkaError.TOPIC_ALREADY_EXISTS, errors.TopicExists),
+        (KafkaError.GROUP_ID_NOT_FOUND, errors.UnknownGroup),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, errors.Forbidden),
+        (KafkaError._AUTHENTICATION, errors.Forbidden),
+        (KafkaError.ILLEGAL_GENERATION, errors.Fenced),
+        (KafkaError.UNKNOWN_MEMBER_ID, errors.Fenced),
+        (KafkaError.INVALID_REPLICATION_FACTOR, errors.BadInput),
+        (KafkaError._TIMED_OUT, errors.Unavailable),
+        (KafkaError.KAFKA_STORAGE_ERROR, errors.Unavailable),
+    ],
+)
+def test_an_error_of_kafka_is_one_of_ours(code: int, kind: type[errors.PipelineError]) -> None:
+    assert type(translated(KafkaError(code), "pin")) is kind
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (KafkaError.MSG_SIZE_TOO_LARGE, "record_too_large"),
+        (KafkaError.INVALID_TIMESTAMP, "invalid_timestamp"),
+        (KafkaError.THROTTLING_QUOTA_EXCEEDED, "throttled"),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, "forbidden"),
+        (KafkaError.POLICY_VIOLATION, "rejected"),
+        (KafkaError._MSG_TIMED_OUT, "not_acknowledged"),
+        (KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND, "not_acknowledged"),
+    ],
+)
+def test_a_record_that_is_not_known_to_be_refused_may_have_landed(code: int, expected: str) -> None:
+    assert refusal(KafkaError(code)).code == expected
+
+
+def placed(records: list[Record], topic: Topic) -> list[object]:
+    places = topic.places(records, NOW, lambda key, partitions: len(key) % partitions, 10)
+    return [place.code if isinstance(place, Refusal) else place for place in places]
+
+
+def test_records_are_placed_by_partition_key_or_turn() -> None:
+    topic = Topic("id", 3, before_ms=1_000, after_ms=100)
+    records = [
+        Record(b""),
+        Record(b"", partition=1),
+        Record(b"", b"kk"),
+        Record(b""),
+        Record(b""),
+        Record(b""),
+    ]
+    assert placed(records, topic) == [0, 1, 2, 1, 2, 0]
+    assert placed([Record(b"")], topic) == [1]
+
+
+def test_what_a_topic_does_not_take_is_refused_here() -> None:
+    topic = Topic("id", 2, before_ms=1_000, after_ms=100)
+    times = [NOW - 1_001, NOW - 1_000, NOW, NOW + 100, NOW + 101, 0, -1]
+    assert placed([Record(b"", partition=0, timestamp=time) for time in times], topic) == [
+        "invalid_timestamp", 0, 0, 0, "invalid_timestamp", "invalid_timestamp", "invalid_timestamp"
+    ]  # fmt: skip
+    large = [
+        Record(b"x" * 10),
+        Record(b"x" * 10, b"k"),
+        Record(None, partition=2),
+        Record(None, partition=-1),
+    ]
+    assert placed(large, topic) == [0, "record_too_large", "unknown_partition", "unknown_partition"]
