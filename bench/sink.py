@@ -134,7 +134,7 @@ def _drain(settings: Settings, records: int) -> float:
     thread = threading.Thread(target=_run, args=(settings, log, group, stop))
     thread.start()
     while _committed(log, settings, group) < records // 3 * 3:
-        time.sleep(0.05)
+        time.sleep(0.2)
     seconds = time.perf_counter() - started
     stop.set()
     thread.join()
