@@ -6,6 +6,7 @@ from importlib import resources
 from typing import Any, Final
 
 import jinja2
+import msgspec
 from markupsafe import Markup, escape
 
 Json = Mapping[str, Any]
@@ -76,6 +77,4 @@ def _plain(schema: Json) -> Markup:
 
 def repr_json(value: Any) -> str:
     """A value of JSON as it is written there."""
-    return {None: "null", True: "true", False: "false"}.get(value) or (
-        f'"{value}"' if isinstance(value, str) else str(value)
-    )
+    return msgspec.json.encode(value).decode()

@@ -11,6 +11,7 @@ import ssl
 from typing import Any, Final
 
 import uvicorn
+import uvloop
 from starlette.types import ASGIApp
 
 from pinterest_pipeline.config import GatewaySettings
@@ -64,6 +65,19 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
+class _Loop(uvloop.Loop):
+    """uvloop, with a deadline of ours for the handshake of TLS, which comes before a connection is ours."""
+
+    def __init__(self, handshake_seconds: float) -> None:
+        super().__init__()
+        self._handshake_seconds = handshake_seconds
+
+    def create_server(self, *args: Any, **options: Any) -> Any:
+        if options.get("ssl") is not None:
+            options["ssl_handshake_timeout"] = self._handshake_seconds
+        return super().create_server(*args, **options)
+
+
 def serve(
     app: ASGIApp,
     sock: socket.socket,
@@ -86,7 +100,6 @@ def serve(
     protocol: Any = functools.partial(Protocol, shared)
     config = uvicorn.Config(
         app,
-        loop="uvloop",
         http=protocol,
         ws="none",
         lifespan="off",
@@ -101,7 +114,8 @@ def serve(
     # For a signal before uvicorn listens for them, and for the one that it raises again once it is done.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
-    server.run(sockets=[sock])
+    with asyncio.Runner(loop_factory=functools.partial(_Loop, settings.header_seconds)) as runner:
+        runner.run(server.serve(sockets=[sock]))
 
 
 def _affordable(connections: int) -> int:

@@ -157,6 +157,7 @@ def test_the_page_names_every_operation_and_schema_and_loads_nothing(
 
 def test_the_page_escapes_what_it_shows() -> None:
     hostile = operation("kafka_v2", id="<b>", says="<script>`</code><i>`")
+    assert openapi_page.repr_json([1, 0, True, False, None, 'a"']) == '[1,0,true,false,null,"a\\""]'
     page = openapi_page.render(openapi.document([hostile], "<u>"))
     assert not re.search("<(script|i|b|u)>", page)
     assert "&lt;script&gt;<code>&lt;/code&gt;&lt;i&gt;</code>" in page

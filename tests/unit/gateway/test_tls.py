@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.errors import SettingError
 from pinterest_pipeline.gateway.tls import server_context
+from tests.unit.gateway.served import served, statuses, until_closed
 
 
 @pytest.fixture
@@ -50,6 +51,17 @@ def test_with_a_client_ca_every_client_must_show_a_certificate(files: dict[str, 
     assert context is not None
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert len(context.get_ca_certs()) == 1
+
+
+def test_who_never_begins_to_speak_tls_is_left(files: dict[str, Path], tmp_path: Path) -> None:
+    names = {"tls_certificate": str(files["certificate"]), "tls_key": str(files["key"])}
+    with served(tmp_path, header_seconds=0.5, **names) as running:
+        with running.connect() as silent:
+            assert until_closed(silent) == b""
+        trusting = ssl.create_default_context(cafile=files["ca"])
+        with trusting.wrap_socket(running.connect(), server_hostname="localhost") as speaking:
+            speaking.sendall(b"GET /topics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            assert statuses(until_closed(speaking)) == [200]
 
 
 @pytest.mark.parametrize(
