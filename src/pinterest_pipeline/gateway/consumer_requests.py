@@ -24,7 +24,8 @@ from pinterest_pipeline.gateway.responses import Answer
 
 ANSWERS: Final = (*media.ANSWERS, media.JSON, media.BINARY)
 _TURN_SECONDS: Final = 10.0
-_ASK_SECONDS: Final = 0.005
+_ASK_SECONDS, _LONGEST_ASK_SECONDS = 0.005, 0.1
+"""Seldomer and seldomer: many requests of one instance must not take all threads from the others."""
 
 Work = Callable[[Instance, bytes, Request], Answer | Fault]
 """What is done with an instance, in a thread of its own, with the body of the request."""
@@ -43,7 +44,7 @@ async def entered(store: ConsumerStore, request: Request) -> tuple[Instance, Tur
     """
     group, name = request.path_params["group"], request.path_params["instance"]
     loop = asyncio.get_running_loop()
-    until = loop.time() + _TURN_SECONDS
+    until, pause = loop.time() + _TURN_SECONDS, _ASK_SECONDS
     while True:
         found = await run_in_threadpool(store.enter, group, name)
         if found is not None:
@@ -53,7 +54,8 @@ async def entered(store: ConsumerStore, request: Request) -> tuple[Instance, Tur
             raise IllegalState(
                 f"another request of the instance '{name}' is not over", "send one request at a time"
             )
-        await asyncio.sleep(_ASK_SECONDS)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_ASK_SECONDS)
 
 
 def in_turn(store: ConsumerStore, settings: GatewaySettings, work: Work) -> Handler:

@@ -6,7 +6,6 @@ from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from pinterest_pipeline.config import GatewaySettings
@@ -109,7 +108,7 @@ class V3Produce:
         return (
             media_fault(request, MEDIA, JSON_MEDIA)
             or requests.topic_fault(named["topic_name"])
-            or await run_in_threadpool(self._cluster.fault, named["cluster_id"])
+            or await self._cluster.fault_soon(named["cluster_id"])
         )
 
     async def _stream(self, request: Request) -> Answer | Streamed | Fault:

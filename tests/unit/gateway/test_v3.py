@@ -7,6 +7,7 @@ from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.errors import Unavailable
 from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.gateway import v3_operations
 from pinterest_pipeline.gateway.app import create_app
 from tests.asking import Asking
 
@@ -268,6 +269,24 @@ def test_links_begin_with_the_address_that_is_set(topics: SqliteEventLog) -> Non
 )
 def test_a_query_that_is_wrong_is_refused(client: Any, base: str, query: str) -> None:
     error(client.get(f"{base}/topics/{TOPIC}/partitions/0/records?{query}"), 422, 422)
+
+
+def test_a_batch_needs_no_thread_once_the_cluster_is_known(
+    topics: SqliteEventLog, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reads that wait for brokers that are away have them all."""
+    asking, path = (
+        Asking(create_app(GatewaySettings(), topics, topics)),
+        f"{base}/topics/{TOPIC}/records:batch",
+    )
+    body = {"entries": [{"id": "1", "value": {"type": "JSON", "data": 1}}]}
+    assert asking.send("POST", path, json=body).status_code == 207
+
+    async def none_left(*_: Any) -> None:
+        raise Unavailable("no thread is left")
+
+    monkeypatch.setattr(v3_operations, "run_in_threadpool", none_left)
+    assert asking.send("POST", path, json=body).status_code == 207
 
 
 def test_a_log_that_is_away_is_503(
