@@ -106,3 +106,13 @@ def status_at(status: Status, until_ms: int, now: int) -> Status | None:
 def boundaries_within(shard: Shard, firsts: Sequence[str]) -> list[str]:
     """Those of the hash keys, in order, at which the shard would have to be split."""
     return [first for first in firsts if shard.first_hash < first <= shard.last_hash]
+
+
+def readable(
+    shards: Sequence[Shard], positions: Mapping[int, int], beginnings: Mapping[int, int]
+) -> dict[int, int]:
+    """The positions in those shards whose parents are read to their end, so that a key is read in order."""
+    unread = {
+        shard.number for shard in shards if max(positions[shard.number], beginnings[shard.number]) < shard.end
+    }
+    return {shard.number: positions[shard.number] for shard in shards if unread.isdisjoint(shard.parents)}
