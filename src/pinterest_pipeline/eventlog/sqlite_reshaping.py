@@ -3,7 +3,7 @@
 from pinterest_pipeline.errors import BadInput, LimitExceeded, StreamInUse, UnknownPartition
 from pinterest_pipeline.eventlog import sqlite_shards
 from pinterest_pipeline.eventlog.partitioners import hash_range
-from pinterest_pipeline.eventlog.sequence import shard_id
+from pinterest_pipeline.eventlog.sequence import ACCOUNT, shard_id
 from pinterest_pipeline.eventlog.sqlite_groups import tell_all
 from pinterest_pipeline.eventlog.sqlite_writer import Transaction
 from pinterest_pipeline.eventlog.streams import SHARD_LIMIT, Shard, Stream, boundaries_within, hexadecimal
@@ -37,8 +37,8 @@ class Reshaping:
             raise UnknownPartition(self.stream.name, shard_id(number))
         if shard.closed_ms is not None:
             raise BadInput(
-                f"Shard {shard_id(number)} in stream {self.stream.name} has already been merged or split,"
-                " and thus is not eligible for merging or splitting"
+                f"Shard {shard_id(number)} in stream {self.stream.name} under account {ACCOUNT} has already"
+                " been merged or split, and thus is not eligible for merging or splitting"
             )
         return shard
 
@@ -102,7 +102,8 @@ def active(stream: Stream) -> Stream:
     """The stream; raises StreamInUse unless it is ACTIVE."""
     if stream.status != "ACTIVE":
         raise StreamInUse(
-            f"Stream {stream.name} not ACTIVE, instead in state {stream.status}", "wait until it is ACTIVE"
+            f"Stream {stream.name} under account {ACCOUNT} not ACTIVE, instead in state {stream.status}",
+            "wait until it is ACTIVE",
         )
     return stream
 
@@ -114,8 +115,8 @@ def split(shaping: Reshaping, number: int, at: int) -> None:
     if not first + 1 < at < last:
         raise BadInput(
             f"NewStartingHashKey {at} used in SplitShard() on shard {shard_id(number)} in stream"
-            f" {shaping.stream.name} is not both greater than one plus the shard's StartingHashKey {first}"
-            f" and less than the shard's EndingHashKey {last}"
+            f" {shaping.stream.name} under account {ACCOUNT} is not both greater than one plus"
+            f" the shard's StartingHashKey {first} and less than the shard's EndingHashKey {last}"
         )
     check_room(shaping, 1)
     shaping.split(shard, hexadecimal(at))
@@ -127,8 +128,8 @@ def merge(shaping: Reshaping, number: int, adjacent_number: int) -> None:
     left, right = sorted((shard, adjacent), key=lambda one: one.first_hash)
     if int(left.last_hash, 16) + 1 != int(right.first_hash, 16):
         raise BadInput(
-            f"Shards {shard_id(number)} and {shard_id(adjacent_number)} in stream {shaping.stream.name} are"
-            " not an adjacent pair of shards eligible for merging"
+            f"Shards {shard_id(number)} and {shard_id(adjacent_number)} in stream {shaping.stream.name} under"
+            f" account {ACCOUNT} are not an adjacent pair of shards eligible for merging"
         )
     shaping.merge(shard, adjacent)
 

@@ -11,7 +11,7 @@ from pinterest_pipeline.eventlog import sqlite_reshaping, sqlite_shards, sqlite_
 from pinterest_pipeline.eventlog import sqlite_stream_changes as changes
 from pinterest_pipeline.eventlog.base import READ_BYTES, Once, Receipt, Record, Refusal, StoredRecord
 from pinterest_pipeline.eventlog.partitioners import hash_key
-from pinterest_pipeline.eventlog.sequence import shard_id
+from pinterest_pipeline.eventlog.sequence import ACCOUNT, shard_id
 from pinterest_pipeline.eventlog.shard_limits import ShardLimits
 from pinterest_pipeline.eventlog.sqlite import RECORD_OVERHEAD, SqliteEventLog, record_size
 from pinterest_pipeline.eventlog.sqlite_readers import offset_at, records
@@ -170,6 +170,11 @@ class SqliteStreamLog(SqliteEventLog):
         with self._readers.one() as reader:
             return sqlite_shards.open_count(reader)
 
+    @property
+    def max_record_bytes(self) -> int:
+        """Most bytes of key, value and headers of a record."""
+        return self._max_record_bytes
+
     def now(self) -> int:
         """Milliseconds since 1970, by this log's clock."""
         return self._clock()
@@ -252,4 +257,4 @@ def _no_partitioner(_: bytes, __: int) -> int:
 
 
 def _rate_exceeded(stream: str, number: int) -> str:
-    return f"Rate exceeded for shard {shard_id(number)} in stream {stream}"
+    return f"Rate exceeded for shard {shard_id(number)} in stream {stream} under account {ACCOUNT}"
