@@ -102,6 +102,19 @@ def test_a_stream_is_made_and_deleted_by_the_clock(log: SqliteStreamLog, clock: 
     assert everything(log) == []
 
 
+def test_two_processes_end_a_deletion_once(log: SqliteStreamLog, clock: Clock, tmp_path: Path) -> None:
+    other = SqliteStreamLog(tmp_path / "streams.sqlite", 2**20, clock=clock)
+    log.create(STREAM, 1)
+    log.delete_stream(STREAM)
+    clock.now += 1_000
+    assert other.topics() == []
+    other.create(STREAM, 1)
+    assert log.topics() == [STREAM]
+    put(log, "kept")
+    assert everything(other) == [b"kept"]
+    other.close()
+
+
 def test_a_stream_of_the_pipeline_is_there_at_once_and_keeps_all(log: SqliteStreamLog, clock: Clock) -> None:
     log.create(STREAM, 2)
     log.append(STREAM, [Record(b"old", b"k", timestamp=5)]).result()
