@@ -247,10 +247,10 @@ def _lags(workspace: Workspace, branch: Branch, log: EventLog) -> list[Lag]:
         loaded = workspace.table(branch, table).positions(list(keys.values()))
         landed = log.committed(PIPELINE_GROUP, source) if branch == "batch" else ends
         first = log.beginnings(source) if branch == "stream" else {}  # a shard may begin above its parents
-        found += [
-            Lag(source, part, end, landed.get(part, 0), max(loaded[keys[part]], first.get(part, 0)))
-            for part, end in ends.items()
-        ]
+        for part, end in ends.items():
+            start = first.get(part, 0)
+            done = max(loaded[keys[part]] - start, 0)
+            found.append(Lag(source, part, end - start, landed.get(part, 0) - start, done))
     return found
 
 

@@ -68,7 +68,9 @@ class KinesisGateway:
 
     def advance(self, seconds: float) -> None:
         """Move the clock on."""
-        self._ahead.write_text(str(int(self._ahead.read_text()) + int(seconds * 1000)))
+        new = self._ahead.with_suffix(".new")
+        new.write_text(str(int(self._ahead.read_text()) + int(seconds * 1000)))
+        new.replace(self._ahead)  # the gateway reads it at any time
 
 
 @contextmanager

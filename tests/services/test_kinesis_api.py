@@ -1,5 +1,6 @@
 """boto3, unchanged, against a real gateway: every operation, every error, and what kill -9 leaves."""
 
+import itertools
 import signal
 import threading
 from collections.abc import Iterator
@@ -204,7 +205,7 @@ def test_keys_hold_for_the_wire_api(tmp_path: Path) -> None:
         fails("AccessDeniedException", mine.create_stream, StreamName="mine", ShardCount=1)
 
 
-def test_kill_9_during_put_records_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+def test_kill_9_during_put_records_and_reshards_loses_nothing_acknowledged(tmp_path: Path) -> None:
     acknowledged: set[bytes] = set()
     with kinesis_gateway(tmp_path) as gateway:
         make(gateway, gateway.client(), shards=3)
@@ -219,7 +220,7 @@ def test_kill_9_during_put_records_loses_nothing_that_was_acknowledged(tmp_path:
 
 
 def put_until_killed(gateway: KinesisGateway, kill: int, acknowledged: set[bytes]) -> None:
-    """Four writers; the process is killed once some of what they sent was acknowledged."""
+    """Four writers and reshards; the process is killed once some of what they sent was acknowledged."""
     enough, before = threading.Event(), len(acknowledged)
 
     def write(writer: int) -> None:
@@ -239,9 +240,22 @@ def put_until_killed(gateway: KinesisGateway, kill: int, acknowledged: set[bytes
                 enough.set()
 
     threads = [threading.Thread(target=write, args=(writer,)) for writer in range(4)]
+    threads.append(threading.Thread(target=reshard_until_killed, args=(gateway,)))
     for thread in threads:
         thread.start()
     assert enough.wait(60)
     gateway.process.send_signal(signal.SIGKILL)
     for thread in threads:
         thread.join(60)
+
+
+def reshard_until_killed(gateway: KinesisGateway) -> None:
+    client = gateway.client()
+    for target in itertools.cycle((3, 2, 4)):
+        gateway.advance(2)  # what was there before, or is under way since the last kill, is over
+        try:
+            client.update_shard_count(StreamName="s", TargetShardCount=target, ScalingType="UNIFORM_SCALING")
+        except client.exceptions.InvalidArgumentException:
+            continue  # more than double or less than half of what the last gateway left
+        except BotoCoreError:
+            return
