@@ -91,13 +91,14 @@ class _Reader:
 
     def _dead_letters(self, shape: Shape) -> DeadLetterRules | None:
         topic = self._values.text("errors.deadletterqueue.topic.name")
+        copies = "errors.deadletterqueue.topic.replication.factor"
         if not topic:
             return None
         if shape.errors != "all":
             self._values.refuse("errors.deadletterqueue.topic.name", "it needs errors.tolerance=all")
         return DeadLetterRules(
             topic,
-            self._values.number("errors.deadletterqueue.topic.replication.factor", 1),
+            self._values.number(copies, 1) if copies in self._values.given else None,
             self._values.truth("errors.deadletterqueue.context.headers.enable"),
         )
 

@@ -92,9 +92,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _honoured("report.null.values.to.dlq", "true", "Whether ignored nulls go to the dead-letter topic."),
     _honoured("errors.tolerance", "none", "none stops at a record that cannot be landed, all sets it aside."),
     _honoured("errors.deadletterqueue.topic.name", "", "Where they go; without it they are only counted."),
-    _honoured(
-        "errors.deadletterqueue.topic.replication.factor", "3", "Copies of that topic when it is made."
-    ),
+    _honoured("errors.deadletterqueue.topic.replication.factor", "", "Copies of it; else the log's default."),
     _honoured("errors.deadletterqueue.context.headers.enable", "false", "Whether they carry the reason."),
     _honoured("store.kafka.keys", "false", "Whether keys land in objects beside, `….keys.json`."),
     _honoured(
