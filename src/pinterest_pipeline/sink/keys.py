@@ -141,7 +141,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _idle("errors.log.include.messages", "values are never logged; they are in the dead-letter topic."),
     _idle("errors.retry.timeout", "what can pass is tried again as long as it takes."),
     _idle("errors.retry.delay.max.ms", "the pause between two tries is 30 s at most."),
-    _idle("shutdown.timeout.ms", "a sink that is stopped lands what it read, for 60 s at most."),
+    _idle("shutdown.timeout.ms", "a sink that is stopped lands what it read, for 20 s at most."),
     _idle("header.converter", "headers are landed as text, or in base64."),
     _idle("config.action.reload", "secrets come from the environment."),
     _idle("confluent.topic.bootstrap.servers", "no licence is needed."),
