@@ -149,5 +149,5 @@ KEYS: Final[tuple[Key, ...]] = (
     _idle("confluent.license", "no licence is needed."),
 )
 BY_NAME: Final = {key.name: key for key in KEYS}
-PASSED_OVER: Final = ("consumer.override.", "producer.override.", "admin.override.", "transforms.")
-"""Beginnings of keys that are read elsewhere, or are the log's own: PINPIPE_KAFKA__PROPERTIES."""
+PASSED_OVER: Final = ("consumer.override.", "producer.override.", "admin.override.")
+"""Beginnings of keys that set the log's client: PINPIPE_KAFKA__PROPERTIES does that."""
