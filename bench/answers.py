@@ -13,12 +13,13 @@ import msgspec
 from pinterest_pipeline.config import Settings, load_settings
 from pinterest_pipeline.objects.landed import landed_objects
 from pinterest_pipeline.objects.layout import ObjectName
-from pinterest_pipeline.pipeline import Workspace, answers, load_batch
+from pinterest_pipeline.pipeline import answers, load_batch
 from pinterest_pipeline.posts.generator import generate
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.codec import landed_line, position_suffix, wire_row
 from pinterest_pipeline.records.names import TABLES
 from pinterest_pipeline.records.schemas import SOURCE_COLUMNS
+from pinterest_pipeline.workspace import Workspace
 
 _OBJECT_RECORDS = 50_000
 

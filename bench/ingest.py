@@ -11,13 +11,14 @@ import msgspec
 from pinterest_pipeline.config import Settings, load_settings
 from pinterest_pipeline.eventlog.base import EventLog, Record
 from pinterest_pipeline.local import Supervisor
-from pinterest_pipeline.pipeline import Workspace, prepare
+from pinterest_pipeline.pipeline import prepare
 from pinterest_pipeline.posts.emulator import Emulator, SendSettings
 from pinterest_pipeline.posts.generator import generate
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.codec import wire_row
 from pinterest_pipeline.records.names import BRANCHES
 from pinterest_pipeline.records.schemas import Post
+from pinterest_pipeline.workspace import Workspace
 
 POSTS = 10_000
 

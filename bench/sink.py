@@ -15,10 +15,10 @@ from pinterest_pipeline.broker.node import Node
 from pinterest_pipeline.config import Settings, load_settings
 from pinterest_pipeline.eventlog.base import EventLog, Record
 from pinterest_pipeline.landing import own_topics, sink_rules, sink_store
-from pinterest_pipeline.pipeline import Workspace
 from pinterest_pipeline.s3server.address import object_settings
 from pinterest_pipeline.s3server.server import S3Server
 from pinterest_pipeline.sink.worker import Sink
+from pinterest_pipeline.workspace import Workspace
 
 RECORD_BYTES = 450
 _PARTITIONS = 3

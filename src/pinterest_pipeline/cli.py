@@ -1,7 +1,8 @@
 """`pinpipe`: one command for each room, and a few that run them together.
 
 Exit codes: 0 done · 1 figures disagree · 2 a setting or an argument is wrong · 3 a part does not answer ·
-4 an input cannot be read · 5 a port or a folder is in use · 6 the disk is full · 130 interrupted.
+4 an input cannot be read · 5 a port or a folder is in use · 6 the disk is full · 7 a login was refused ·
+130 interrupted.
 """
 
 import sys
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from pinterest_pipeline import key_commands, landing_commands
+from pinterest_pipeline import key_commands, landing_commands, server_commands
 from pinterest_pipeline.config import explained, load_settings
 from pinterest_pipeline.errors import BadInput, Disagreement, DiskFull, PipelineError, is_disk_full
 from pinterest_pipeline.records.names import BRANCHES, Branch
@@ -32,7 +33,12 @@ ROOMS = "One room each, in the order of the flow"
 LOOK = "Look and prove"
 
 app.add_typer(key_commands.app, name="keys", rich_help_panel=ROOMS)
-for command in (landing_commands.sink, landing_commands.compact):
+for command in (
+    landing_commands.sink,
+    landing_commands.compact,
+    server_commands.kafka,
+    server_commands.s3,
+):
     app.command(rich_help_panel=ROOMS)(command)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -132,7 +138,7 @@ def up(on_kafka: OnKafka = False, on_s3: OnS3 = False) -> None:
     Example: pinpipe up, then in another terminal: pinpipe fill, pinpipe send batch --count 100
     """
     from pinterest_pipeline.local import Supervisor, chosen_settings, fetch_servers, stop_event
-    from pinterest_pipeline.pipeline import Workspace
+    from pinterest_pipeline.workspace import Workspace
 
     settings = chosen_settings(load_settings(), on_kafka=on_kafka, on_s3=on_s3)
     fetch_servers(settings, err.print)
@@ -157,8 +163,9 @@ def status(as_json: AsJson = False) -> None:
     from dataclasses import asdict
 
     from pinterest_pipeline.local import read_state
-    from pinterest_pipeline.pipeline import Workspace, lags
+    from pinterest_pipeline.pipeline import lags
     from pinterest_pipeline.terminal import show_lags
+    from pinterest_pipeline.workspace import Workspace
 
     settings = load_settings()
     state, found = read_state(settings.data), lags(Workspace(settings))
@@ -258,47 +265,6 @@ def gateway(
 
 
 @app.command(rich_help_panel=ROOMS)
-def kafka(exit_with_parent: ExitWithParent = False) -> None:
-    """Run one Apache Kafka node on this machine, until Ctrl-C; the rooms use it with PINPIPE_LOG__HOME=kafka.
-
-    Example: PINPIPE_KAFKA__PORT=9092 pinpipe kafka
-    """
-    from pinterest_pipeline.broker.distribution import jars
-    from pinterest_pipeline.local import stop_event
-    from pinterest_pipeline.pipeline import Workspace
-
-    settings = load_settings()
-    workspace = Workspace(settings)
-    with workspace.only_one("kafka"):
-        jars(settings.cache, err.print)
-        stop = stop_event(exit_with_parent=exit_with_parent)
-        node = workspace.kafka_node()
-        try:
-            node.start(err.print, stop)
-            err.print(f"Kafka answers on {node.address}; its data and log are in {node.folder}")
-            while not stop.wait(0.5):
-                node.check()
-        finally:
-            node.stop()
-
-
-@app.command(rich_help_panel=ROOMS)
-def s3(exit_with_parent: ExitWithParent = False) -> None:
-    """Run an S3 server of one's own (SeaweedFS) in the working folder, until Ctrl-C.
-
-    Example: pinpipe s3, then in another terminal: PINPIPE_OBJECTS__URL=pinpipe:s3 pinpipe up
-    """
-    from pinterest_pipeline.local import stop_event
-    from pinterest_pipeline.pipeline import Workspace
-    from pinterest_pipeline.s3server.server import serve
-
-    workspace = Workspace(load_settings())
-    stop = stop_event(exit_with_parent=exit_with_parent)
-    with workspace.only_one("s3"):
-        serve(workspace.s3, stop, lambda text: err.print(text, soft_wrap=True))
-
-
-@app.command(rich_help_panel=ROOMS)
 def load(
     every: Annotated[
         float | None, typer.Option(min=0.1, help="Load again every so many seconds, until Ctrl-C.")
@@ -307,7 +273,8 @@ def load(
 ) -> None:
     """Clean new objects into the batch branch's Delta tables; running it twice changes nothing."""
     from pinterest_pipeline.local import stop_event
-    from pinterest_pipeline.pipeline import Workspace, load_batch
+    from pinterest_pipeline.pipeline import load_batch
+    from pinterest_pipeline.workspace import Workspace
 
     workspace = Workspace(load_settings())
     stop = stop_event(exit_with_parent=exit_with_parent)
@@ -326,7 +293,8 @@ def stream(
 ) -> None:
     """Clean the streams into the stream branch's Delta tables in micro-batches, until Ctrl-C."""
     from pinterest_pipeline.local import stop_event
-    from pinterest_pipeline.pipeline import StreamLoader, Workspace
+    from pinterest_pipeline.pipeline import StreamLoader
+    from pinterest_pipeline.workspace import Workspace
 
     settings = load_settings()
     workspace = Workspace(settings)
@@ -366,9 +334,10 @@ def analyse(
     Example: pinpipe analyse --branch stream --json
     """
     from pinterest_pipeline.analyses.catalog import load as catalog
-    from pinterest_pipeline.pipeline import Workspace, answers
+    from pinterest_pipeline.pipeline import answers
     from pinterest_pipeline.reports.csv_files import write_csvs
     from pinterest_pipeline.terminal import show_answer
+    from pinterest_pipeline.workspace import Workspace
 
     workspace = Workspace(load_settings())
     with workspace.engine() as engine:
@@ -386,7 +355,7 @@ def analyse(
 def report() -> None:
     """Write the answers, the cleaning counts and the account of records as one HTML file."""
     from pinterest_pipeline.outcome import loaded_branches, outcome
-    from pinterest_pipeline.pipeline import Workspace
+    from pinterest_pipeline.workspace import Workspace
 
     workspace = Workspace(load_settings())
     out.print(str(_write_report(workspace, outcome(workspace, loaded_branches(workspace)))), soft_wrap=True)
@@ -396,8 +365,8 @@ def report() -> None:
 def verify(as_json: AsJson = False) -> None:
     """Recompute the account of every record from the data itself; exit 1 when it does not hold."""
     from pinterest_pipeline.outcome import loaded_branches, outcome
-    from pinterest_pipeline.pipeline import Workspace
     from pinterest_pipeline.terminal import show_accounts
+    from pinterest_pipeline.workspace import Workspace
 
     workspace = Workspace(load_settings())
     result = outcome(workspace, loaded_branches(workspace))

@@ -16,7 +16,7 @@ from pinterest_pipeline.config import Settings
 from pinterest_pipeline.errors import Retryable, Unavailable
 from pinterest_pipeline.local import Supervisor, fetch_servers
 from pinterest_pipeline.outcome import Outcome, outcome
-from pinterest_pipeline.pipeline import Workspace, lags
+from pinterest_pipeline.pipeline import lags
 from pinterest_pipeline.posts.database import PostDatabase
 from pinterest_pipeline.posts.emulator import Emulator, SendSettings
 from pinterest_pipeline.posts.file import read_posts
@@ -24,6 +24,7 @@ from pinterest_pipeline.posts.generator import generate
 from pinterest_pipeline.records.names import BRANCHES, Branch
 from pinterest_pipeline.records.schemas import Post
 from pinterest_pipeline.reports.page import chart_library
+from pinterest_pipeline.workspace import Workspace
 
 DEFAULT_COUNT = 1_000
 _BATCH = 20  # records of a request

@@ -11,7 +11,7 @@ from pinterest_pipeline.errors import BadInput
 from pinterest_pipeline.eventlog.base import EventLog, Part
 from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.objects.store import open_store
-from pinterest_pipeline.pipeline import Workspace, prepare
+from pinterest_pipeline.pipeline import prepare
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.names import TABLES
 from pinterest_pipeline.sink.backfill import Span, backfill
@@ -22,6 +22,7 @@ from pinterest_pipeline.sink.properties import parse_properties
 from pinterest_pipeline.sink.rules import PIPELINE_GROUP, Rules, pipeline_rules
 from pinterest_pipeline.sink.verification import manifest_problems
 from pinterest_pipeline.sink.worker import Sink
+from pinterest_pipeline.workspace import Workspace
 
 _log = structlog.get_logger("sink")
 

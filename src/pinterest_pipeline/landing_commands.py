@@ -36,8 +36,8 @@ def sink(
     """
     from pinterest_pipeline.landing import connector_description, run_backfill, run_sink
     from pinterest_pipeline.local import stop_event
-    from pinterest_pipeline.pipeline import Workspace
     from pinterest_pipeline.sink.backfill import Span
+    from pinterest_pipeline.workspace import Workspace
 
     settings = load_settings()
     if as_connector:
@@ -65,7 +65,7 @@ def compact(
     Example: pinpipe compact --megabytes 256
     """
     from pinterest_pipeline.landing import run_compaction
-    from pinterest_pipeline.pipeline import Workspace
+    from pinterest_pipeline.workspace import Workspace
 
     done = run_compaction(Workspace(load_settings()), megabytes * 2**20)
     merged = sum(one.merged for one in done.values())

@@ -21,8 +21,8 @@ from pinterest_pipeline.broker.node import node_is_ready
 from pinterest_pipeline.config import OWN_S3, Settings, child_environment
 from pinterest_pipeline.errors import BadInput, PortInUse, SettingError, Unavailable
 from pinterest_pipeline.gateway.server import bind
-from pinterest_pipeline.pipeline import Workspace
 from pinterest_pipeline.s3server.server import is_ready
+from pinterest_pipeline.workspace import Workspace
 
 ROOMS = ("gateway", "sink", "stream", "load")
 STATE_FILE = "up.json"

@@ -10,10 +10,11 @@ from pinterest_pipeline.cleaning.rules import RULES
 from pinterest_pipeline.errors import Fatal
 from pinterest_pipeline.landing import sink_problems
 from pinterest_pipeline.ledger.account import TableAccount
-from pinterest_pipeline.pipeline import Workspace, answers, changes, table_account
+from pinterest_pipeline.pipeline import answers, changes, table_account
 from pinterest_pipeline.records.names import BRANCHES, TABLES, Branch
 from pinterest_pipeline.reports.csv_files import write_csvs
 from pinterest_pipeline.reports.page import render
+from pinterest_pipeline.workspace import Workspace
 
 _SAMPLE = 20  # quarantined rows of a branch that a report shows
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from pinterest_pipeline.config import Settings, load_credentials
 from pinterest_pipeline.errors import BadInput, Unavailable
-from pinterest_pipeline.pipeline import Workspace
 from pinterest_pipeline.posts.database import PostDatabase
 from pinterest_pipeline.posts.emulator import Emulator, SendSettings, stop_on_signals
 from pinterest_pipeline.records.names import Branch
 from pinterest_pipeline.records.receipts import Account
 from pinterest_pipeline.records.schemas import Post
 from pinterest_pipeline.terminal import out, steps
+from pinterest_pipeline.workspace import Workspace
 
 
 @dataclass(frozen=True)

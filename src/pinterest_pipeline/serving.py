@@ -16,9 +16,10 @@ from pinterest_pipeline.gateway.figures import Figures, shared_memory
 from pinterest_pipeline.gateway.server import bind, serve
 from pinterest_pipeline.gateway.tls import server_context
 from pinterest_pipeline.local import watch_parent
-from pinterest_pipeline.pipeline import Workspace, prepare
+from pinterest_pipeline.pipeline import prepare
 from pinterest_pipeline.terminal import err
 from pinterest_pipeline.workers import Workers
+from pinterest_pipeline.workspace import Workspace
 
 _NO_LOG: Final = "off"
 

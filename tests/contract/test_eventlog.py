@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -228,6 +230,21 @@ def test_a_topic_is_created_once(log: EventLog) -> None:
     with pytest.raises(TopicExists, match=PIN):
         log.create(PIN, 1)
     assert log.topics() == [PIN]
+
+
+def test_whoever_is_told_that_a_topic_exists_can_use_it_at_once(log: EventLog, open_log: Opener) -> None:
+    logs = [log, open_log(), open_log()]
+    together = threading.Barrier(len(logs))
+
+    def ends(each: EventLog) -> dict[int, int]:
+        together.wait(WAIT)
+        with suppress(TopicExists):
+            each.create(PIN, 3)
+        each.subscribe("sink", [PIN]).close()
+        return each.ends(PIN)
+
+    with ThreadPoolExecutor(len(logs)) as pool:
+        assert list(pool.map(ends, logs)) == [{0: 0, 1: 0, 2: 0}] * len(logs)
 
 
 def test_a_topic_needs_a_partition(log: EventLog) -> None:

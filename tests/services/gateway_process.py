@@ -16,10 +16,12 @@ from pinterest_pipeline.eventlog.partitioners import kafka_partition, kinesis_sh
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.gateway.access import guards, key_file
 from pinterest_pipeline.gateway.app import create_app
+from pinterest_pipeline.gateway.consumer_store import ConsumerStore
 from pinterest_pipeline.gateway.figures import Figures
 from pinterest_pipeline.gateway.plans import Plan
 from pinterest_pipeline.gateway.server import bind, serve
-folder, settings, figures = Path(sys.argv[1]), GatewaySettings(access=sys.argv[2]), Figures()
+folder, figures = Path(sys.argv[1]), Figures()
+settings = GatewaySettings(access=sys.argv[2], consumer_max_wait_seconds=0.1)
 topics = SqliteEventLog(folder / "topics.sqlite", kafka_partition, 2**20)
 streams = SqliteEventLog(folder / "streams.sqlite", kinesis_shard, 2**20)
 for log in (topics, streams):
@@ -35,7 +37,10 @@ scopes = [f"{verb}:{noun}:*" for verb in ("describe", "read", "write", "create",
 key, _ = key_file(folder).create("all", scopes, Plan(), None)
 print(sock.getsockname()[1], topics.cluster().id, consumer, key, flush=True)
 checks = guards(settings, "127.0.0.1", folder, figures.refused)
-serve(create_app(settings, topics, streams, guards=checks, figures=figures), sock, settings, figures)
+store = ConsumerStore(folder / "gateway")
+app = create_app(settings, topics, streams, guards=checks, figures=figures, consumers=store)
+serve(app, sock, settings, figures)
+store.close()
 member.close()
 topics.close()
 streams.close()

@@ -9,8 +9,8 @@ import pytest
 from pinterest_pipeline.config import load_settings
 from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.objects.folder import FolderStore
-from pinterest_pipeline.pipeline import Workspace
 from pinterest_pipeline.sink.verification import manifest_problems
+from pinterest_pipeline.workspace import Workspace
 from tests.command import pinpipe
 from tests.services.sink_process import SinkProcess, until
 

@@ -9,11 +9,12 @@ import pytest
 from pinterest_pipeline.config import ObjectSettings, Settings, load_settings
 from pinterest_pipeline.errors import Unavailable
 from pinterest_pipeline.objects.layout import ObjectName
-from pinterest_pipeline.pipeline import Workspace, answers, load_batch, table_account
+from pinterest_pipeline.pipeline import answers, load_batch, table_account
 from pinterest_pipeline.posts.generator import generate
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.codec import wire_row
 from pinterest_pipeline.records.names import TABLES
+from pinterest_pipeline.workspace import Workspace
 from tests.faults import Fault, FaultProxy
 from tests.landing import line, position
 from tests.oracle import answers as oracle_answers

@@ -16,13 +16,14 @@ import pytest
 from pinterest_pipeline.config import GatewaySettings, Settings, SinkSettings
 from pinterest_pipeline.local import Supervisor, read_state
 from pinterest_pipeline.outcome import outcome
-from pinterest_pipeline.pipeline import Workspace, lags
+from pinterest_pipeline.pipeline import lags
 from pinterest_pipeline.posts.delivery import Patience
 from pinterest_pipeline.posts.emulator import Emulator, SendSettings
 from pinterest_pipeline.posts.generator import generate
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.names import BRANCHES, TABLES, Branch
 from pinterest_pipeline.records.receipts import Account
+from pinterest_pipeline.workspace import Workspace
 
 pytestmark = pytest.mark.services
 

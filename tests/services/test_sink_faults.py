@@ -16,7 +16,7 @@ from pinterest_pipeline.broker.node import Node
 from pinterest_pipeline.config import ObjectSettings, load_settings, variables
 from pinterest_pipeline.eventlog.base import EventLog
 from pinterest_pipeline.objects.store import open_store
-from pinterest_pipeline.pipeline import Workspace
+from pinterest_pipeline.workspace import Workspace
 from tests.faults import Fault, FaultProxy
 from tests.services.sink_process import Proof, SinkProcess, until
 

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from pinterest_pipeline.config import Settings
-from pinterest_pipeline.pipeline import Workspace
+from pinterest_pipeline.workspace import Workspace
 from tests.command import environment
 
 pytestmark = pytest.mark.services

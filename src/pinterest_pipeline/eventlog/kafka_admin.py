@@ -21,7 +21,7 @@ from confluent_kafka.admin import (
 )
 from confluent_kafka.admin import TopicDescription as KafkaTopic
 
-from pinterest_pipeline.errors import BadInput, Forbidden, Unavailable, UnknownTopic
+from pinterest_pipeline.errors import BadInput, Forbidden, TopicExists, Unavailable, UnknownTopic
 from pinterest_pipeline.eventlog.base import (
     Cluster,
     PartitionDescription,
@@ -117,9 +117,19 @@ class Admin:
                 return sorted(name for name in names if not name.startswith(INTERNAL))
 
     def create(self, topic: str, partitions: int, replication: int, configs: Mapping[str, str]) -> None:
-        """Create a topic and wait until its partitions have leaders; `replication` -1 is the cluster's."""
+        """Create a topic and wait until its partitions have leaders; `replication` -1 is the cluster's.
+
+        The controller knows of a topic before the brokers do: one that exists already is waited for, too.
+        """
         new = NewTopic(topic, partitions, replication, config=dict(configs))
-        self.answer(lambda: self.client.create_topics([new], request_timeout=self.seconds)[topic], topic)
+        try:
+            self.answer(lambda: self.client.create_topics([new], request_timeout=self.seconds)[topic], topic)
+        except TopicExists:
+            self._settle_new(topic)
+            raise
+        self._settle_new(topic)
+
+    def _settle_new(self, topic: str) -> None:
         self._settle(lambda: self._has_leaders(topic), f"the new topic '{topic}' has no leaders yet")
 
     def delete(self, topic: str) -> None:

@@ -134,7 +134,7 @@ class ConsumerOperations:
         ]
 
     def _positions(self) -> list[Operation]:
-        offsets, some = Body(shapes.Offsets, _BODY, required=False), Body(shapes.Partitions, _BODY)
+        offsets, some = Body(shapes.Offsets | None, _BODY, required=False), Body(shapes.Partitions, _BODY)
         return [
             self._operation(
                 "commit_offsets",

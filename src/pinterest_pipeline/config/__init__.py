@@ -1,0 +1,47 @@
+"""Every setting: typed, explained, refused at start by its name. The only reader of the environment.
+
+A setting comes from the environment (`PINPIPE_SINK__FLUSH_SIZE=500`), from `pinpipe.toml` in the current
+folder (`[sink]` `flush_size = 500`), or from its default, in this order. The source database and the
+addresses of the HTTP API come from `db_creds.yaml`, as in the original project.
+"""
+
+from pinterest_pipeline.config.credentials import Credentials, load_credentials
+from pinterest_pipeline.config.groups import (
+    OWN_S3,
+    STORE_FORMS,
+    EngineSettings,
+    GatewaySettings,
+    KafkaSettings,
+    LogSettings,
+    ObjectSettings,
+    SinkSettings,
+    StreamSettings,
+)
+from pinterest_pipeline.config.settings import (
+    Settings,
+    child_environment,
+    crash_at,
+    explained,
+    load_settings,
+    variables,
+)
+
+__all__ = [
+    "OWN_S3",
+    "STORE_FORMS",
+    "Credentials",
+    "EngineSettings",
+    "GatewaySettings",
+    "KafkaSettings",
+    "LogSettings",
+    "ObjectSettings",
+    "Settings",
+    "SinkSettings",
+    "StreamSettings",
+    "child_environment",
+    "crash_at",
+    "explained",
+    "load_credentials",
+    "load_settings",
+    "variables",
+]
