@@ -44,7 +44,8 @@ def test_missing_parts_name_commands_that_bring_them(
         assert f"[{extra}]" in found[name].remedy
 
 
-def test_brokers_that_are_away_are_named(settings: Any) -> None:
+def test_brokers_that_are_away_are_named(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pinterest_pipeline.doctor._PATIENCE_SECONDS", 1.0)
     found = examined(settings(log={"home": "kafka"}, kafka={"bootstrap_servers": "127.0.0.1:1"}))["Kafka"]
     assert not found.is_well
     assert "127.0.0.1:1: Kafka does not answer" in found.found

@@ -219,7 +219,8 @@ class _Run:
             if not self._taken or self._lost_in_a_row >= _LOST_IN_A_ROW:
                 self._fail(
                     Unavailable(
-                        f"the API at {self._settings.url} takes nothing: {refusal.reason}", "is it running?"
+                        f"the API at {self._settings.url} takes nothing: {refusal.reason}",
+                        "start it by 'pinpipe up', or correct its address in db_creds.yaml",
                     )
                 )
 
