@@ -173,7 +173,7 @@ class Supervisor:
         room.failures = 0 if lived > _LONGEST_PAUSE else room.failures + 1
         pause = 0.0 if room.failures <= 1 else min(0.2 * 2**room.failures, _LONGEST_PAUSE)
         room.start_at = time.monotonic() + pause
-        reason = self._last_words(room.name)[0] if code > 0 else f"signal {-code}"
+        reason = self._last_words(room.name)[0][:200] if code > 0 else f"signal {-code}"
         _log.warning("room died, starting it again", room=room.name, reason=reason, pause_seconds=pause)
 
     def _log_file(self, name: str) -> IO[bytes]:

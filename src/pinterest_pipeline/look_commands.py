@@ -29,16 +29,16 @@ def status(as_json: AsJson = False) -> None:
     from pinterest_pipeline.workspace import Workspace
 
     settings = load_settings()
-    state, found = read_state(settings.data), lags(Workspace(settings))
+    state = read_state(settings.data)
     if as_json:
-        _print_json({"up": state, "lags": [asdict(lag) for lag in found]})
+        _print_json({"up": state, "lags": [asdict(lag) for lag in lags(Workspace(settings))]})
         return
-    if state:
+    if state:  # said first: a log that is away ends the command
         rooms = ", ".join(f"{name} ({pid})" for name, pid in state.rooms.items())
         out.print(f"up: {state.gateway}; {rooms}", soft_wrap=True)
     else:
         out.print("not up; start it: pinpipe up")
-    if found:
+    if found := lags(Workspace(settings)):
         show_lags(found)
     else:
         out.print("no topics and no streams yet")
