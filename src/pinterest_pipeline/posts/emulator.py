@@ -82,8 +82,8 @@ class Emulator:
         """Send posts to their end, or until `stop` is set: those under way are finished, no more are taken.
 
         `chunks` are drawn in a thread, for they come from a database. `on_progress` is told `posts`.
-        Raises Refused or Forbidden when the API takes nothing, Unavailable when it does not answer, DiskFull, and what
-        `chunks` raises: always after the requests under way have ended and the journal is closed.
+        Raises Refused or Forbidden when the API takes nothing, Unavailable when it does not answer, DiskFull,
+        and what `chunks` raises: always after the requests under way have ended and the journal is closed.
         """
         with Journal(self._settings.receipts, self._branch) as journal:
             self.journal = journal.path

@@ -7,6 +7,7 @@ from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.errors import Unavailable
 from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway.app import create_app
 from tests.asking import Asking
 
@@ -243,8 +244,8 @@ def test_links_lead_to_the_gateway_itself_whatever_a_request_says(
     assert metadata["self"].startswith(f"http://gateway{records}?offset=0&max_records=3&")
 
 
-def test_links_begin_with_the_address_that_is_set(topics: SqliteEventLog) -> None:
-    app = create_app(GatewaySettings(advertised_url="https://api.example/prod/"), topics, topics)
+def test_links_begin_with_the_address_that_is_set(topics: SqliteEventLog, streams: SqliteStreamLog) -> None:
+    app = create_app(GatewaySettings(advertised_url="https://api.example/prod/"), topics, streams)
     answer = Asking(app).send("GET", "/v3/clusters").json()
     assert answer["metadata"]["self"] == "https://api.example/prod/v3/clusters"
 
