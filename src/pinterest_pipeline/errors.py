@@ -5,6 +5,7 @@ PipelineError            says what was wrong, what was found, what to do; carrie
 ├── Retryable            may pass by itself: back off and try again
 │   ├── Unavailable      a part does not answer
 │   ├── KeyInFlight      the first request of an idempotency key is not over
+│   ├── Throttled        a shard has taken or given all that it does in a second
 │   └── Fenced           another member of the group holds the partitions now
 └── Fatal                will not pass by itself: stop and say so
     ├── SettingError     a setting is missing, unknown or out of bounds
@@ -15,6 +16,8 @@ PipelineError            says what was wrong, what was found, what to do; carrie
     ├── DiskFull         the disk has no room left
     ├── UnknownTopic     the event log has no such topic or stream
     ├── TopicExists      the event log has that topic or stream already
+    ├── StreamInUse      a stream is being made, changed or deleted
+    ├── LimitExceeded    more streams, shards or tags than there may be
     ├── UnknownGroup     the event log knows no such group of consumers
     ├── UnknownConsumer  the gateway has no such consumer instance
     ├── ConsumerExists   the gateway has a consumer instance of that name already
@@ -54,6 +57,10 @@ class Unavailable(Retryable):
 
 
 class KeyInFlight(Retryable):
+    pass
+
+
+class Throttled(Retryable):
     pass
 
 
@@ -104,6 +111,14 @@ class TopicExists(Fatal):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"a topic or stream named '{name}' exists already")
+
+
+class StreamInUse(Fatal):
+    exit_code = 4
+
+
+class LimitExceeded(Fatal):
+    exit_code = 4
 
 
 class UnknownGroup(Fatal):

@@ -25,6 +25,7 @@ from pinterest_pipeline.config.groups import (
     EngineSettings,
     GatewaySettings,
     KafkaSettings,
+    KinesisSettings,
     LogSettings,
     ObjectSettings,
     SinkSettings,
@@ -65,6 +66,7 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = Field(GatewaySettings(), description="The HTTP front of the event log.")
     log: LogSettings = Field(LogSettings(), description="The event log.")
     kafka: KafkaSettings = Field(KafkaSettings(), description="Kafka as the home of topics.")
+    kinesis: KinesisSettings = Field(KinesisSettings(), description="Streams as Kinesis has them.")
     sink: SinkSettings = Field(SinkSettings(), description="Log to objects.")
     objects: ObjectSettings = Field(ObjectSettings(), description="The store of objects.")
     stream: StreamSettings = Field(StreamSettings(), description="Streams to Delta tables.")

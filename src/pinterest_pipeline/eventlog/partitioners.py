@@ -31,10 +31,9 @@ def kafka_partition(key: bytes, partitions: int) -> int:
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
-def kinesis_shard(key: bytes, shards: int) -> int:
-    """The number of the shard whose hash key range holds the key's MD5."""
-    hashed = int.from_bytes(hashlib.md5(key, usedforsecurity=False).digest(), "big")
-    return min(hashed // (HASH_SPACE // shards), shards - 1)
+def hash_key(key: bytes) -> str:
+    """The hash key of a partition key, its MD5, as 32 hexadecimal digits."""
+    return hashlib.md5(key, usedforsecurity=False).hexdigest()
 
 
 def hash_range(shard: int, shards: int) -> tuple[int, int]:

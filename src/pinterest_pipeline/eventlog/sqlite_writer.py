@@ -4,7 +4,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -210,19 +210,20 @@ def place(
     topic_name: str,
     records: Sequence[Record],
     once: Once | None,
-    choose: Callable[[int, int, Record], int | Refusal],
+    choose: Callable[[int, int, Sequence[Record]], Iterable[int | Refusal]],
+    now: int,
 ) -> Outcomes:
-    """Add records where `choose(topic id, partitions, record)` says, or not at all when it refuses one.
+    """Add records where `choose(topic id, partitions, records)` says, but for those that it refuses.
+
+    `now` is in milliseconds since 1970.
 
     A request that is remembered adds nothing, and gets what it got; raises UnknownTopic and KeyReused.
     """
     topic = transaction.topic(topic_name)
     if once and (known := transaction.requests.outcomes(topic.id, once)) is not None:
         return known
-    count, now = len(topic.partitions), now_ms()
     outcomes: Outcomes = []
-    for record in records:
-        chosen = choose(topic.id, count, record)
+    for record, chosen in zip(records, choose(topic.id, len(topic.partitions), records), strict=True):
         if isinstance(chosen, Refusal):
             outcomes.append(chosen)
         else:

@@ -10,8 +10,9 @@ import pytest
 from starlette.types import ASGIApp
 
 from pinterest_pipeline.config import GatewaySettings
-from pinterest_pipeline.eventlog.partitioners import kafka_partition, kinesis_shard
+from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway.app import create_app
 from tests.unit.gateway import documented
 
@@ -67,14 +68,14 @@ def topics(tmp_path: Path) -> Iterator[SqliteEventLog]:
 
 
 @pytest.fixture
-def streams(tmp_path: Path) -> Iterator[SqliteEventLog]:
-    log = SqliteEventLog(tmp_path / "streams.sqlite", kinesis_shard, MAX_RECORD_BYTES)
+def streams(tmp_path: Path) -> Iterator[SqliteStreamLog]:
+    log = SqliteStreamLog(tmp_path / "streams.sqlite", MAX_RECORD_BYTES)
     log.create(STREAM, 2)
     yield log
     log.close()
 
 
 @pytest.fixture
-def client(topics: SqliteEventLog, streams: SqliteEventLog) -> Client:
+def client(topics: SqliteEventLog, streams: SqliteStreamLog) -> Client:
     """Bodies of up to 20,000 bytes and 100 records; two topics' partitions, two shards."""
     return Client(create_app(GatewaySettings(max_body_bytes=20_000, max_records=100), topics, streams))
