@@ -28,6 +28,10 @@ def _sqlite(request: pytest.FixtureRequest, folder: Path) -> Opener:
     return lambda: SqliteEventLog(folder / "log.sqlite", kafka_partition, MAX_RECORD_BYTES)
 
 
+def _streams(request: pytest.FixtureRequest, folder: Path) -> Opener:
+    return lambda: SqliteStreamLog(folder / "log.sqlite", MAX_RECORD_BYTES)
+
+
 def _kafka(request: pytest.FixtureRequest, folder: Path) -> Opener:
     node: Node = request.getfixturevalue("kafka_broker")
 
@@ -52,7 +56,11 @@ def _empty(address: str, log: KafkaEventLog) -> None:
             deleted.exception(10)
 
 
-HOMES: dict[str, Callable[[pytest.FixtureRequest, Path], Opener]] = {"sqlite": _sqlite, "kafka": _kafka}
+HOMES: dict[str, Callable[[pytest.FixtureRequest, Path], Opener]] = {
+    "sqlite": _sqlite,
+    "streams": _streams,
+    "kafka": _kafka,
+}
 _MARKS = {"kafka": [pytest.mark.services]}
 
 

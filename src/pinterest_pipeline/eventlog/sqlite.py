@@ -129,6 +129,9 @@ class SqliteEventLog:
 
     def delete(self, topic: str) -> None:
         self._writer.submit(lambda transaction: sqlite_topics.delete(transaction, topic)).result()
+        self._purge()
+
+    def _purge(self) -> None:
         while self._writer.submit(sqlite_topics.purge).result():  # in small steps: others wait for none of it
             pass
 

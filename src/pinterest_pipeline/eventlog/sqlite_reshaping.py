@@ -13,8 +13,10 @@ class Reshaping:
     """Changes the shards of one stream; every check comes before the first change."""
 
     def __init__(self, transaction: Transaction, name: str, now: int) -> None:
-        """Raises UnknownTopic, and StreamInUse when the stream is not ACTIVE."""
-        transaction.flush()  # from here on the file says where each shard ends
+        """Raises UnknownTopic, and StreamInUse when the stream is not ACTIVE.
+
+        What the transaction added must be in the file: it says where each shard ends.
+        """
         self.connection = transaction.connection
         self._now = now
         self.stream = active(sqlite_shards.load(self.connection, name, now))

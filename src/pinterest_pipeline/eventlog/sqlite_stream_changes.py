@@ -45,6 +45,12 @@ def end(transaction: Transaction, name: str, now: int, until_ms: int) -> None:
     )
 
 
+def finish(transaction: Transaction, now: int) -> None:
+    """Delete the streams whose deletion is over; a new one may have taken a name, so it is asked for here."""
+    for name in sqlite_shards.ended(transaction.connection, now):
+        sqlite_topics.delete(transaction, name)
+
+
 def retain(transaction: Transaction, name: str, change: Callable[[int], int], now: int) -> None:
     """Keep records for `change(hours now)` hours; raises what it raises, UnknownTopic and StreamInUse."""
     stream = active(sqlite_shards.load(transaction.connection, name, now))

@@ -1,12 +1,12 @@
 """Streams in one SQLite file: the event log whose partitions are shards with hash keys and parents."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pinterest_pipeline.errors import Throttled, UnknownTopic
+from pinterest_pipeline.errors import Throttled
 from pinterest_pipeline.eventlog import sqlite_reshaping, sqlite_shards, sqlite_topics
 from pinterest_pipeline.eventlog import sqlite_stream_changes as changes
 from pinterest_pipeline.eventlog.base import READ_BYTES, Once, Receipt, Record, Refusal, StoredRecord
@@ -72,7 +72,7 @@ class SqliteStreamLog(SqliteEventLog):
 
         def work(transaction: Transaction) -> list[Receipt | Refusal]:
             now = self._clock()
-            shards = sqlite_shards.open_shards(transaction.connection, stream, now)
+            shards = transaction.open_shards(stream, now)
 
             def choose(topic_id: int, _: int, records: Sequence[Record]) -> list[int | Refusal]:
                 keys = hash_keys or [None] * len(records)
@@ -107,8 +107,11 @@ class SqliteStreamLog(SqliteEventLog):
         if self._limits is None:
             return chosen
         ids = dict(zip(shards.numbers, shards.ids, strict=True))
-        for number in {number for number in chosen if isinstance(number, int)}:
-            mine = [position for position, other in enumerate(chosen) if other == number]
+        positions: defaultdict[int, list[int]] = defaultdict(list)
+        for position, number in enumerate(chosen):
+            if isinstance(number, int):
+                positions[number].append(position)
+        for number, mine in positions.items():
             sizes = [record_size(records[position]) for position in mine]
             for position, fits in zip(mine, self._limits.admit(ids[number], sizes, now), strict=True):
                 if not fits:
@@ -208,10 +211,10 @@ class SqliteStreamLog(SqliteEventLog):
 
     def _finish_deletions(self) -> None:
         with self._readers.one() as reader:
-            names = sqlite_shards.ended(reader, self._clock())
-        for name in names:
-            with suppress(UnknownTopic):  # another process was quicker
-                self.delete(name)
+            ended = sqlite_shards.ended(reader, self._clock())
+        if ended:
+            self._write(changes.finish)
+            self._purge()
 
     def split(self, name: str, shard: int, at: int) -> None:
         """Split a shard at a hash key. Raises UnknownTopic, UnknownPartition, BadInput and StreamInUse."""
@@ -243,7 +246,11 @@ class SqliteStreamLog(SqliteEventLog):
         self._write(lambda transaction, now: changes.tag(transaction, name, change, now))
 
     def _write(self, work: Callable[[Transaction, int], T]) -> T:
-        return self._writer.submit(lambda transaction: work(transaction, self._clock())).result()
+        def changed(transaction: Transaction) -> T:
+            transaction.flush()  # what it knows of streams is not true any more behind this
+            return work(transaction, self._clock())
+
+        return self._writer.submit(changed).result()
 
     def close(self) -> None:
         super().close()

@@ -18,6 +18,7 @@ from pinterest_pipeline.eventlog.base import Once, Receipt, Record, Refusal
 from pinterest_pipeline.eventlog.filelock import FileLock
 from pinterest_pipeline.eventlog.sqlite_file import OFFSET_BITS, insert, translated
 from pinterest_pipeline.eventlog.sqlite_requests import Outcomes, Requests
+from pinterest_pipeline.eventlog.sqlite_shards import OpenShards, open_shards
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ class Transaction:
         self.connection = connection
         self.requests = Requests(connection, keys)
         self._topics: dict[str, _Topic] = {}
+        self._shards: dict[str, OpenShards] = {}
         self._values: list[int | bytes | None] = []
 
     def topic(self, name: str) -> _Topic:
@@ -63,6 +65,13 @@ class Transaction:
             known = self._topics[name] = _Topic(rows[0][0], [_Partition(*row[1:]) for row in rows])
         return known
 
+    def open_shards(self, stream: str, now: int) -> OpenShards:
+        """Where records of a stream go within this transaction; `now` in ms. Raises UnknownTopic."""
+        known = self._shards.get(stream)
+        if known is None:
+            known = self._shards[stream] = open_shards(self.connection, stream, now)
+        return known
+
     def add(self, topic: _Topic, number: int, record: Record, now: int) -> Receipt:
         """Put a record at the end of a partition, at a time that is never before its predecessor's."""
         partition = topic.partitions[number]
@@ -76,7 +85,7 @@ class Transaction:
         return Receipt(number, offset, timestamp)
 
     def flush(self) -> None:
-        """Write what was added, and forget what is known of topics: the next job may delete one."""
+        """Write what was added, and forget what is known of topics: the next job may change them."""
         insert(self.connection, "records", 5, self._values)
         for topic in self._topics.values():
             changed = [
@@ -88,6 +97,7 @@ class Transaction:
             )
         self._values = []
         self._topics = {}
+        self._shards = {}
 
 
 @dataclass(slots=True)

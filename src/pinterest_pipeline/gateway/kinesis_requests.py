@@ -28,8 +28,8 @@ Page = Annotated[int, Meta(ge=1, le=10_000)]
 Token = Annotated[str, Meta(min_length=1, max_length=1_048_576)]
 TagKey = Annotated[str, Meta(min_length=1, max_length=128)]
 Tags = Annotated[dict[TagKey, Annotated[str, Meta(max_length=256)]], Meta(min_length=1, max_length=200)]
-Timestamp = float
-"""Seconds since 1970."""
+Timestamp = Annotated[float, Meta(ge=-1e12, le=1e12)]
+"""Seconds since 1970; AWS' model has no bounds, its calendar has."""
 
 
 class OfStream(Struct, rename="pascal", kw_only=True):
@@ -201,7 +201,7 @@ _CONSTRAINTS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]
         lambda found: f"Member must have length {_COMPARED[found[1]]} than or equal to {found[2]}",
     ),
     (
-        re.compile(r"Expected `int` (>=|<=) (\d+)"),
+        re.compile(r"Expected `(?:int|float)` (>=|<=) (-?\d+)"),
         lambda found: f"Member must have value {_COMPARED[found[1]]} than or equal to {found[2]}",
     ),
     (

@@ -1,8 +1,10 @@
 """Streams on one file: hash keys, lineage, states and retention, by a clock that the tests set."""
 
 import itertools
+import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,19 @@ def test_a_stream_is_made_and_deleted_by_the_clock(log: SqliteStreamLog, clock: 
     assert everything(log) == []
 
 
+def test_two_processes_end_a_deletion_once(log: SqliteStreamLog, clock: Clock, tmp_path: Path) -> None:
+    other = SqliteStreamLog(tmp_path / "streams.sqlite", 2**20, clock=clock)
+    log.create(STREAM, 1)
+    log.delete_stream(STREAM)
+    clock.now += 1_000
+    assert other.topics() == []
+    other.create(STREAM, 1)
+    assert log.topics() == [STREAM]
+    put(log, "kept")
+    assert everything(other) == [b"kept"]
+    other.close()
+
+
 def test_a_stream_of_the_pipeline_is_there_at_once_and_keeps_all(log: SqliteStreamLog, clock: Clock) -> None:
     log.create(STREAM, 2)
     log.append(STREAM, [Record(b"old", b"k", timestamp=5)]).result()
@@ -115,10 +130,14 @@ def test_streams_of_an_earlier_version_become_streams(tmp_path: Path) -> None:
     old = SqliteEventLog(path, kafka_partition, 2**20)
     old.create(STREAM, 3)
     old.append(STREAM, [Record(b"kept", b"k", 1)]).result()
+    id_ = old.cluster().id
     old.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("DROP TABLE streams; DROP TABLE shards; PRAGMA user_version = 2")
     log = SqliteStreamLog(path, 2**20)
     assert [shard.number for shard in log.stream(STREAM).open_shards] == [0, 1, 2]
     assert everything(log) == [b"kept"]
+    assert log.cluster().id == id_
     assert_whole(log)
     log.close()
 

@@ -34,13 +34,13 @@ class Asking:
         self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         self._headers = headers or {}
 
-    def raw(self, operation: str, content: bytes, **headers: str) -> httpx.Response:
+    def raw(self, operation: str, content: bytes, path: str = "/", **headers: str) -> httpx.Response:
         sent = {"X-Amz-Target": f"Kinesis_20131202.{operation}", "Content-Type": MEDIA}
         sent |= self._headers | {name.replace("_", "-"): value for name, value in headers.items()}
 
         async def exchange() -> httpx.Response:
             async with httpx.AsyncClient(transport=self._transport, base_url="http://gateway") as client:
-                return await client.post("/", content=content, headers=sent)
+                return await client.post(path, content=content, headers=sent)
 
         return asyncio.run(exchange())
 
