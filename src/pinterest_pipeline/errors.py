@@ -159,6 +159,10 @@ class Forbidden(Fatal):
 class MissingPart(Fatal):
     exit_code = 2
 
+    def __init__(self, problem: str, extra: str) -> None:
+        """`extra` is the name of the group of dependencies that brings the part."""
+        super().__init__(problem, f"in the project's folder: make extras, or pip install '.[{extra}]'")
+
 
 class Disagreement(Fatal):
     exit_code = 1

@@ -10,11 +10,7 @@ from pathlib import Path
 from pinterest_pipeline.broker.node import Node, node_address
 from pinterest_pipeline.config import OWN_S3, Settings
 from pinterest_pipeline.engines.duckdb import DuckDBEngine
-from pinterest_pipeline.errors import (
-    AlreadyRunning,
-    MissingPart,
-    Unavailable,
-)
+from pinterest_pipeline.errors import AlreadyRunning, MissingPart, Unavailable
 from pinterest_pipeline.eventlog.base import EventLog
 from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
@@ -126,9 +122,7 @@ class Workspace:
         try:
             from pinterest_pipeline.eventlog.kafka import KafkaEventLog
         except ImportError:
-            raise MissingPart(
-                "the client of Kafka is not installed", "uv pip install 'pinterest-data-pipeline[kafka]'"
-            ) from None
+            raise MissingPart("the client of Kafka is not installed", "kafka") from None
         settings = self.settings.kafka
         address = settings.bootstrap_servers or node_address(self.kafka)
         if address is None and not settings.port:

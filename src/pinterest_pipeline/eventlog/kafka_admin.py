@@ -1,5 +1,6 @@
 """Topics, groups and positions of a cluster, asked and changed through its admin API."""
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -21,7 +22,7 @@ from confluent_kafka.admin import (
 )
 from confluent_kafka.admin import TopicDescription as KafkaTopic
 
-from pinterest_pipeline.errors import BadInput, Forbidden, TopicExists, Unavailable, UnknownTopic
+from pinterest_pipeline.errors import Forbidden, TopicExists, Unavailable, UnknownTopic
 from pinterest_pipeline.eventlog.base import (
     Cluster,
     PartitionDescription,
@@ -33,10 +34,13 @@ from pinterest_pipeline.eventlog.kafka_errors import translated
 T = TypeVar("T")
 
 INTERNAL: Final = "__"
-"""Kafka's own topics begin so."""
+"""Kafka's own topics begin so: for us they are not there."""
+_NAME: Final = re.compile(rf"(?!{INTERNAL})[a-zA-Z0-9._-]{{1,249}}")
+"""The client would cut a name at a NUL, and ask for another topic."""
 _LOGIN_CHECK_SECONDS: Final = 0.1
 _SETTLED_SECONDS: Final = 30.0
 _LISTING_SECONDS: Final = 2.0
+_PAUSE_SECONDS: Final = 0.05
 _PASSING: Final = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
@@ -65,6 +69,7 @@ class Admin:
 
     def found(self, topic: str) -> KafkaTopic:
         """A topic as the brokers know it at this moment; raises UnknownTopic."""
+        _check_name(topic)
         asked = TopicCollection([topic])
         known: KafkaTopic = self.answer(
             lambda: self.client.describe_topics(asked, request_timeout=self.seconds)[topic], topic
@@ -133,6 +138,7 @@ class Admin:
         self._settle(lambda: self._has_leaders(topic), f"the new topic '{topic}' has no leaders yet")
 
     def delete(self, topic: str) -> None:
+        _check_name(topic)
         self.answer(lambda: self.client.delete_topics([topic], request_timeout=self.seconds)[topic], topic)
         self._settle(lambda: not self._exists(topic), f"the deleted topic '{topic}' is still there")
 
@@ -170,7 +176,11 @@ class Admin:
         return self._known(topic, self._parts(topic), OffsetSpec.latest())
 
     def offsets_at(self, topic: str, timestamp: int) -> dict[int, int]:
-        found = self._asked_offsets(topic, self._parts(topic), OffsetSpec.for_timestamp(timestamp))
+        # For Kafka a time before 1970 is no time: -1 is the end of a partition.
+        parts, which = self._parts(topic), OffsetSpec.for_timestamp(max(0, timestamp))
+        found = self._asked_offsets(topic, parts, which)
+        if min(found.values()) < 0:  # that is: none so late, or not told; told apart by asking again
+            found = self._asked_offsets(topic, parts, which)
         if min(found.values()) >= 0:
             return found
         ends = self.ends(topic)
@@ -196,10 +206,16 @@ class Admin:
         return {part: found[part] for part in parts}
 
     def _known(self, topic: str, parts: list[int], which: OffsetSpec) -> dict[int, int]:
-        """Beginnings or ends, which every partition has; the client says -1 of one that it was not told."""
-        found = self._asked_offsets(topic, parts, which)
-        if min(found.values()) < 0:
-            raise Unavailable(f"Kafka does not say where '{topic}' ends", "try again")
+        """Beginnings or ends, which every partition has.
+
+        The client says -1, and no error, of one that it was not told because its connection was closed, as
+        brokers do when a token ends.
+        """
+        deadline = time.monotonic() + self.seconds
+        while min((found := self._asked_offsets(topic, parts, which)).values()) < 0:
+            if time.monotonic() > deadline:
+                raise Unavailable(f"Kafka does not say where '{topic}' ends", "try again")
+            time.sleep(_PAUSE_SECONDS)
         return found
 
     def answer(self, ask: "Callable[[], Future[T]]", what: str = "") -> T:
@@ -216,7 +232,7 @@ class Admin:
                     self.client = self._clients.admin()
                 if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
                     raise translated(error.args[0], what) from None
-                time.sleep(0.05)
+                time.sleep(_PAUSE_SECONDS)
             else:
                 self._clients.admitted()
                 return answer
@@ -230,6 +246,11 @@ class Admin:
             self._clients.check()
             if time.monotonic() > deadline:
                 raise Unavailable("Kafka does not answer", "see whether its brokers run; try again")
+
+
+def _check_name(topic: str) -> None:
+    if not _NAME.fullmatch(topic):
+        raise UnknownTopic(topic)
 
 
 def _gathered(asked: "Mapping[TopicPartition, Future[Any]]") -> "Future[dict[int, int]]":
@@ -249,7 +270,3 @@ def _gathered(asked: "Mapping[TopicPartition, Future[Any]]") -> "Future[dict[int
     for future in asked.values():
         future.add_done_callback(note)
     return together
-
-
-def unknown_partition(topic: str, partition: int) -> BadInput:
-    return BadInput(f"'{topic}' has no partition {partition}", "ask for its partitions first")

@@ -6,9 +6,9 @@ from typing import Any
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import ConsumerGroupDescription
 
-from pinterest_pipeline.errors import UnknownGroup
+from pinterest_pipeline.errors import UnknownGroup, UnknownPartition
 from pinterest_pipeline.eventlog.base import Group, GroupMember
-from pinterest_pipeline.eventlog.kafka_admin import Admin, unknown_partition
+from pinterest_pipeline.eventlog.kafka_admin import Admin
 from pinterest_pipeline.eventlog.kafka_errors import translated
 
 
@@ -25,6 +25,8 @@ class Groups:
 
     def describe(self, group: str) -> Group:
         """Raises UnknownGroup."""
+        if "\0" in group:  # the client would cut the name there, and ask for another group
+            raise UnknownGroup(group)
         ask, seconds = self._admin.client.describe_consumer_groups, self._admin.seconds
         known: ConsumerGroupDescription = self._admin.answer(
             lambda: ask([group], request_timeout=seconds)[group], group
@@ -64,7 +66,7 @@ class Groups:
         known = {part.id for part in self._admin.found(topic).partitions}
         for part in positions:
             if part not in known:
-                raise unknown_partition(topic, part)
+                raise UnknownPartition(topic, part)
         if not positions:
             return
         parts = [TopicPartition(topic, part, offset) for part, offset in positions.items()]

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from pinterest_pipeline.errors import PipelineError
+from pinterest_pipeline.errors import PipelineError, UnknownPartition
 from pinterest_pipeline.eventlog import sqlite_groups, sqlite_topics
 from pinterest_pipeline.eventlog.base import (
     READ_BYTES,
@@ -31,13 +31,15 @@ from pinterest_pipeline.eventlog.sqlite_file import prepared, unopened
 from pinterest_pipeline.eventlog.sqlite_groups import Member
 from pinterest_pipeline.eventlog.sqlite_readers import Readers, offset_at, records
 from pinterest_pipeline.eventlog.sqlite_subscription import SqliteSubscription
-from pinterest_pipeline.eventlog.sqlite_topics import BROKER, unknown_partition
+from pinterest_pipeline.eventlog.sqlite_topics import BROKER
 from pinterest_pipeline.eventlog.sqlite_writer import Transaction, Writer, now_ms, place
 
 RECORD_OVERHEAD: Final = 200
 """Bytes a waiting record takes beside its key and value, about."""
 
 _DAY_SECONDS: Final = 24 * 60 * 60
+_MOST_AHEAD_MS: Final = 60 * 60 * 1000
+"""How far after now a record's time may be, as Kafka has it: the records behind it are never before it."""
 
 
 class SqliteEventLog:
@@ -89,6 +91,9 @@ class SqliteEventLog:
     def _choose(self, topic_id: int, partitions: int, record: Record) -> int | Refusal:
         if refusal := self._too_large(record):
             return refusal
+        if record.timestamp is not None and record.timestamp > now_ms() + _MOST_AHEAD_MS:
+            reason = f"the time {record.timestamp} ms is more than an hour after now"
+            return Refusal("invalid_timestamp", reason)
         if record.partition is not None:
             if 0 <= record.partition < partitions:
                 return record.partition
@@ -138,7 +143,7 @@ class SqliteEventLog:
         with self._readers.one() as reader:
             known = sqlite_topics.partitions(reader, topic)
             if partition not in known:
-                raise unknown_partition(topic, partition)
+                raise UnknownPartition(topic, partition)
             return records(reader, known[partition][0], partition, offset, max_records, max_bytes)
 
     def beginnings(self, topic: str) -> dict[int, int]:
@@ -175,7 +180,7 @@ class SqliteEventLog:
             partitions = transaction.topic(topic).partitions
             for number in positions:
                 if not 0 <= number < len(partitions):
-                    raise unknown_partition(topic, number)
+                    raise UnknownPartition(topic, number)
             kept = [(partitions[number].id, position) for number, position in positions.items()]
             sqlite_groups.keep(transaction.connection, group, kept)
 

@@ -108,7 +108,3 @@ def describe(reader: sqlite3.Connection, topic: str, log_id: str) -> TopicDescri
     topic_id, count, created_ms = row
     layout = tuple(PartitionDescription(number, BROKER, (BROKER,), (BROKER,)) for number in range(count))
     return TopicDescription(topic, f"{log_id}-{topic_id}", layout, created_ms)
-
-
-def unknown_partition(topic: str, partition: int) -> BadInput:
-    return BadInput(f"'{topic}' has no partition {partition}", "ask for its partitions first")

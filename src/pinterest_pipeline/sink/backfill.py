@@ -13,7 +13,7 @@ from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.sink.landing import Lander
 from pinterest_pipeline.sink.reading import read_range
 from pinterest_pipeline.sink.rotation import open_range
-from pinterest_pipeline.sink.rules import Rules
+from pinterest_pipeline.sink.rules import Rules, first_folder
 from pinterest_pipeline.sink.worker import dead_letters
 
 
@@ -31,8 +31,10 @@ def backfill(log: EventLog, store: ObjectStore, rules: Rules, prefix: str, span:
     """Land the span of each of the rules' topics below `prefix`; returns how many offsets of each partition.
 
     No group is asked or told. What an earlier run landed there is not landed again, so a run that was killed
-    is simply started again. Raises BadInput when the prefix is the sink's own.
+    is simply started again. Raises BadInput when the prefix is the
+    sink's own.
     """
+    prefix = first_folder(prefix, "--prefix")
     if prefix == rules.shape.topics_dir:
         raise BadInput(f"'{prefix}' is where the sink itself lands", "name another prefix")
     shape = msgspec.structs.replace(rules.shape, topics_dir=prefix)

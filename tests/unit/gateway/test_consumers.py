@@ -57,6 +57,7 @@ def test_without_a_store_there_are_no_consumers(client: Any) -> None:
             b'{"auto.commit.enable":true,"fetch.min.bytes":-1,"consumer.request.timeout.ms":0}',
             InstanceSettings("binary", "latest", True, -1, 0),
         ),
+        (b'{"fetch.min.bytes":"-1"}', InstanceSettings("binary", "latest", True, -1, 1_000)),
     ],
 )
 def test_settings_come_as_text_or_as_what_they_are(body: bytes, expected: InstanceSettings) -> None:
@@ -76,6 +77,8 @@ def test_settings_come_as_text_or_as_what_they_are(body: bytes, expected: Instan
         ('{"auto.commit.enable":1}', "auto.commit.enable"),
         ('{"fetch.min.bytes":"many"}', "fetch.min.bytes"),
         ('{"fetch.min.bytes":true}', "fetch.min.bytes"),
+        (f'{{"fetch.min.bytes":"{"9" * 5_000}"}}', "fetch.min.bytes"),
+        ('{"fetch.min.bytes":"\u0663"}', "fetch.min.bytes"),
         ('{"fetch.min.bytes":-2}', "fetch.min.bytes"),
         ('{"consumer.request.timeout.ms":-1}', "consumer.request.timeout.ms"),
         ('{"consumer.request.timeout.ms":1e3}', "consumer.request.timeout.ms"),

@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from pinterest_pipeline.errors import BadInput
+from pinterest_pipeline.errors import BadInput, SettingError
 from pinterest_pipeline.eventlog.base import EventLog, Record
 from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.sink.backfill import Span, backfill
@@ -48,6 +48,12 @@ def test_asked_again_it_goes_on_where_it_was(log: EventLog, store: ObjectStore) 
     backfill(log, store, other, "again", Span(0, 10))
     assert offsets(store) == [[0, 1, 2, 3], [4, 5], [6, 7, 8], [9]]
     assert was.items() <= objects(store, "again").items()
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "a/../b", "manifest", "compacted/topics"])
+def test_a_prefix_that_cannot_be_is_refused(log: EventLog, store: ObjectStore, prefix: str) -> None:
+    with pytest.raises(SettingError, match="--prefix"):
+        backfill(log, store, RULES, prefix, Span())
 
 
 def test_the_sinks_own_prefix_is_refused(log: EventLog, store: ObjectStore) -> None:
