@@ -57,7 +57,10 @@ class Unavailable(Retryable):
 
 
 class KeyInFlight(Retryable):
-    pass
+    def __init__(self) -> None:
+        super().__init__(
+            "the first request with this idempotency key is not over", "send again a little later"
+        )
 
 
 class Throttled(Retryable):
@@ -150,6 +153,12 @@ class NoSuchObject(Fatal):
 
 class KeyReused(Fatal):
     exit_code = 4
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this idempotency key was used for another request",
+            "give each request a key of its own; repeat a request unchanged",
+        )
 
 
 class Forbidden(Fatal):
