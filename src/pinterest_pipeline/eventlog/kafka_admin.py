@@ -1,6 +1,7 @@
 """Topics, groups and positions of a cluster, asked and changed through its admin API."""
 
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -41,6 +42,8 @@ _LOGIN_CHECK_SECONDS: Final = 0.1
 _SETTLED_SECONDS: Final = 30.0
 _LISTING_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.05
+_COORDINATOR_SECONDS: Final = 600.0
+"""The time that librdkafka gives a request to the coordinator of a group."""
 _PASSING: Final = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
@@ -64,6 +67,8 @@ class Admin:
         self._clients = clients
         self.client: AdminClient = clients.admin()
         self.seconds = seconds
+        self._lock = threading.Lock()
+        self._replaced: list[tuple[float, AdminClient]] = []
 
     # Topics
 
@@ -227,15 +232,37 @@ class Admin:
             except KafkaException as error:
                 self.client.poll(0)
                 self._clients.check()
-                if error.args[0].code() == KafkaError._TIMED_OUT:
-                    # A client whose coordinator was killed never asks it again, though it is back.
-                    self.client = self._clients.admin()
                 if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
                     raise translated(error.args[0], what) from None
                 time.sleep(_PAUSE_SECONDS)
             else:
                 self._clients.admitted()
                 return answer
+
+    def of_coordinator(self, ask: "Callable[[AdminClient, float], Future[T]]", what: str) -> T:
+        """As `answer`, for what the coordinator of a group is asked, with a client and the time it has.
+
+        librdkafka ends the whole process when such a request reaches its time or its client is closed under
+        it (https://github.com/confluentinc/librdkafka/issues/4605). So none is made while the brokers are
+        away, each is given up here long before its time, and its client is kept until then.
+        """
+        self.cluster()
+        asked = self.client
+        try:
+            return self.answer(lambda: ask(asked, _COORDINATOR_SECONDS), what)
+        except Unavailable:
+            self._replace(asked)
+            raise
+
+    def _replace(self, client: AdminClient) -> None:
+        """A client whose coordinator was killed never asks it again, though it is back."""
+        with self._lock:
+            if client is not self.client:  # another thread has just done it
+                return
+            now = time.monotonic()
+            kept = [known for known in self._replaced if now - known[0] < 2 * _COORDINATOR_SECONDS]
+            self._replaced = [*kept, (now, client)]
+            self.client = self._clients.admin()
 
     def _awaited(self, asked: "Future[T]", deadline: float) -> T:
         """What came of a request; a refused login ends the wait."""

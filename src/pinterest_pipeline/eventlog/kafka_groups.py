@@ -27,9 +27,9 @@ class Groups:
         """Raises UnknownGroup."""
         if "\0" in group:  # the client would cut the name there, and ask for another group
             raise UnknownGroup(group)
-        ask, seconds = self._admin.client.describe_consumer_groups, self._admin.seconds
-        known: ConsumerGroupDescription = self._admin.answer(
-            lambda: ask([group], request_timeout=seconds)[group], group
+        known: ConsumerGroupDescription = self._admin.of_coordinator(
+            lambda client, seconds: client.describe_consumer_groups([group], request_timeout=seconds)[group],
+            group,
         )
         if known.state.name == "DEAD":
             raise UnknownGroup(group)
@@ -50,9 +50,13 @@ class Groups:
     def _positions(self, group: str, parts: list[TopicPartition] | None) -> dict[str, dict[int, int]]:
         """Positions in these partitions, or in all, by topic and number."""
         asked = [ConsumerGroupTopicPartitions(group, parts)]
-        ask, seconds = self._admin.client.list_consumer_group_offsets, self._admin.seconds
         try:
-            answered = self._admin.answer(lambda: ask(asked, request_timeout=seconds)[group], group)
+            answered = self._admin.of_coordinator(
+                lambda client, seconds: client.list_consumer_group_offsets(asked, request_timeout=seconds)[
+                    group
+                ],
+                group,
+            )
         except UnknownGroup:
             return {}
         found: dict[str, dict[int, int]] = {}
@@ -71,8 +75,12 @@ class Groups:
             return
         parts = [TopicPartition(topic, part, offset) for part, offset in positions.items()]
         asked = [ConsumerGroupTopicPartitions(group, parts)]
-        ask, seconds = self._admin.client.alter_consumer_group_offsets, self._admin.seconds
-        answered = self._admin.answer(lambda: ask(asked, request_timeout=seconds)[group], topic)
+        answered = self._admin.of_coordinator(
+            lambda client, seconds: client.alter_consumer_group_offsets(asked, request_timeout=seconds)[
+                group
+            ],
+            topic,
+        )
         for kept in answered.topic_partitions:
             if kept.error is not None:
                 raise translated(kept.error, topic)
