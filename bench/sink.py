@@ -21,12 +21,15 @@ from pinterest_pipeline.sink.worker import Sink
 from pinterest_pipeline.workspace import Workspace
 
 RECORD_BYTES = 450
+_TOPICS = 3
 _PARTITIONS = 3
 _LATENCY_AGE = 2.0
 
 
 def run(folder: Path, records: int) -> None:
     """Print the figures."""
+    whole = _TOPICS * _PARTITIONS * load_settings().sink.flush_size
+    records = max(records // whole, 1) * whole  # no object waits for its age
     node = Node(folder / "kafka", load_settings().cache)
     node.start(lambda _: None)
     try:
@@ -66,13 +69,13 @@ def _fill(workspace: Workspace, records: int) -> None:
     waiting = []
     for topic in own_topics(workspace.settings):
         log.create(topic, _PARTITIONS)
-        for start in range(0, records // 3, 1_000):
+        for start in range(0, records // _TOPICS, 1_000):
             batch = [
                 Record(
                     b'{"index":%d,"title":"%s","category":"art","downloaded":1}' % (number, text.encode()),
                     partition=number % _PARTITIONS,
                 )
-                for number in range(start, min(start + 1_000, records // 3))
+                for number in range(start, min(start + 1_000, records // _TOPICS))
             ]
             waiting.append(log.append(topic, batch))
             if len(waiting) > 20:
@@ -133,7 +136,7 @@ def _drain(settings: Settings, records: int) -> float:
     started = time.perf_counter()
     thread = threading.Thread(target=_run, args=(settings, log, group, stop))
     thread.start()
-    while _committed(log, settings, group) < records // 3 * 3:
+    while _committed(log, settings, group) < records:
         time.sleep(0.2)
     seconds = time.perf_counter() - started
     stop.set()

@@ -76,7 +76,7 @@ def run_backfill(workspace: Workspace, file: Path | None, prefix: str, span: Spa
     rules = sink_rules(workspace.settings, file)
     log = workspace.topics_log()
     try:
-        return backfill(log, sink_store(workspace, rules), rules, prefix.strip("/"), span)
+        return backfill(log, sink_store(workspace, rules), rules, prefix, span)
     finally:
         log.close()
 

@@ -75,6 +75,14 @@ def test_reading_starts_anywhere_and_ends_at_the_end(log: EventLog) -> None:
     assert log.read(PIN, 0, 10_000, 100) == []
 
 
+def test_a_reader_ahead_of_the_end_gets_what_comes_there(log: EventLog) -> None:
+    log.create(PIN, 1)
+    append(log, [Record(b"0")])
+    assert log.read(PIN, 0, 3, 10) == []
+    append(log, [Record(b"%d" % number) for number in range(1, 5)])
+    assert [record.value for record in log.read(PIN, 0, 3, 10)] == [b"3", b"4"]
+
+
 def test_a_read_ends_once_it_has_enough_bytes(log: EventLog) -> None:
     log.create(PIN, 1)
     receipts(log, [Record(b"x" * 600) for _ in range(5)])

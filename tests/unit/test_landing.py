@@ -10,9 +10,10 @@ from pathlib import Path
 import msgspec
 import pyarrow.dataset as ds
 import pytest
+from pydantic import SecretStr
 
 from pinterest_pipeline.config import Settings, load_settings
-from pinterest_pipeline.errors import AlreadyRunning
+from pinterest_pipeline.errors import AlreadyRunning, BadInput
 from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.landing import (
     connector_description,
@@ -21,6 +22,8 @@ from pinterest_pipeline.landing import (
     run_compaction,
     run_sink,
     sink_problems,
+    sink_rules,
+    sink_store,
 )
 from pinterest_pipeline.pipeline import load_batch, prepare
 from pinterest_pipeline.posts.generator import generate
@@ -136,3 +139,24 @@ def test_the_connector_is_described_for_the_bucket_of_the_settings() -> None:
     assert '"s3.bucket.name": "mine"' in text
     assert '"s3.region": "eu-west-1"' in text
     assert '"arn:aws:s3:::mine"' in text
+
+
+def test_a_properties_file_that_is_not_there_is_named(workspace: Workspace) -> None:
+    with pytest.raises(BadInput, match=r"nothing\.properties cannot be read"):
+        run_sink(workspace, threading.Event(), Path("nothing.properties"))
+
+
+def test_objects_go_to_our_url_before_the_files_bucket(workspace: Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "sink.properties"
+    file.write_text("topics=a\nflush.size=1\ns3.bucket.name=theirs\ns3.region=eu-west-1\n")
+    rules = sink_rules(workspace.settings, file)
+    keys = {"access_key_id": "a", "secret_access_key": SecretStr("s")}
+    theirs = with_objects(workspace, **keys)
+    assert sink_store(theirs, rules).where("k") == "s3://theirs/k"
+    own = with_objects(workspace, url=(tmp_path / "ours").as_uri())
+    assert sink_store(own, rules).where("k") == str(tmp_path / "ours" / "k")
+
+
+def with_objects(workspace: Workspace, **changes: object) -> Workspace:
+    objects = workspace.settings.objects.model_copy(update=changes)
+    return Workspace(workspace.settings.model_copy(update={"objects": objects}))

@@ -41,6 +41,7 @@ _NAME: Final = re.compile(rf"(?!{INTERNAL})[a-zA-Z0-9._-]{{1,249}}")
 _LOGIN_CHECK_SECONDS: Final = 0.1
 _SETTLED_SECONDS: Final = 30.0
 _LISTING_SECONDS: Final = 2.0
+_PAUSE_SECONDS: Final = 0.05
 _COORDINATOR_SECONDS: Final = 600.0
 """The time that librdkafka gives a request to the coordinator of a group."""
 _PASSING: Final = {
@@ -181,7 +182,10 @@ class Admin:
 
     def offsets_at(self, topic: str, timestamp: int) -> dict[int, int]:
         # For Kafka a time before 1970 is no time: -1 is the end of a partition.
-        found = self._asked_offsets(topic, self._parts(topic), OffsetSpec.for_timestamp(max(0, timestamp)))
+        parts, which = self._parts(topic), OffsetSpec.for_timestamp(max(0, timestamp))
+        found = self._asked_offsets(topic, parts, which)
+        if min(found.values()) < 0:  # that is: none so late, or not told; told apart by asking again
+            found = self._asked_offsets(topic, parts, which)
         if min(found.values()) >= 0:
             return found
         ends = self.ends(topic)
@@ -207,10 +211,16 @@ class Admin:
         return {part: found[part] for part in parts}
 
     def _known(self, topic: str, parts: list[int], which: OffsetSpec) -> dict[int, int]:
-        """Beginnings or ends, which every partition has; the client says -1 of one that it was not told."""
-        found = self._asked_offsets(topic, parts, which)
-        if min(found.values()) < 0:
-            raise Unavailable(f"Kafka does not say where '{topic}' ends", "try again")
+        """Beginnings or ends, which every partition has.
+
+        The client says -1, and no error, of one that it was not told because its connection was closed, as
+        brokers do when a token ends.
+        """
+        deadline = time.monotonic() + self.seconds
+        while min((found := self._asked_offsets(topic, parts, which)).values()) < 0:
+            if time.monotonic() > deadline:
+                raise Unavailable(f"Kafka does not say where '{topic}' ends", "try again")
+            time.sleep(_PAUSE_SECONDS)
         return found
 
     def answer(self, ask: "Callable[[], Future[T]]", what: str = "") -> T:
@@ -224,7 +234,7 @@ class Admin:
                 self._clients.check()
                 if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
                     raise translated(error.args[0], what) from None
-                time.sleep(0.05)
+                time.sleep(_PAUSE_SECONDS)
             else:
                 self._clients.admitted()
                 return answer

@@ -119,7 +119,8 @@ class _Cursor:
         }
         self._consumer: Consumer = clients.consumer({**READER, **properties})
         low, high = admin.bounds(*part)
-        if offset <= high:
+        self._is_assigned = offset <= high
+        if self._is_assigned:
             self._consumer.assign([TopicPartition(*part, max(offset, low))])
 
     def read(self, max_records: int, max_bytes: int) -> list[StoredRecord]:
@@ -142,6 +143,8 @@ class _Cursor:
         if message is not None or not wait:  # a message without a value counts as false
             return message
         high = self._admin.end(*self.part)
+        if self.next < high and not self._is_assigned:
+            raise _Moved
         deadline = time.monotonic() + self._seconds
         while self.next < high and self._ended_at < high:
             if (message := self._at_hand(most)) is not None:

@@ -7,7 +7,7 @@ a lock that all instances of the file share. Reads have connections of their own
 import os
 import sqlite3
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -34,7 +34,7 @@ from pinterest_pipeline.eventlog.sqlite_subscription import SqliteSubscription
 from pinterest_pipeline.eventlog.sqlite_topics import BROKER
 from pinterest_pipeline.eventlog.sqlite_writer import Transaction, Writer, now_ms, place
 
-_RECORD_OVERHEAD: Final = 200
+RECORD_OVERHEAD: Final = 200
 """Bytes a waiting record takes beside its key and value, about."""
 
 _DAY_SECONDS: Final = 24 * 60 * 60
@@ -78,19 +78,19 @@ class SqliteEventLog:
         self, topic: str, records: Sequence[Record], once: Once | None = None
     ) -> Future[list[Receipt | Refusal]]:
         return self._writer.submit(
-            lambda transaction: place(transaction, topic, records, once, self._choose),
-            _RECORD_OVERHEAD * len(records) + sum(map(_size, records)),
+            lambda transaction: place(transaction, topic, records, once, self._choose_all, now_ms()),
+            RECORD_OVERHEAD * len(records) + sum(map(record_size, records)),
             once.key if once else None,
         )
 
+    def _choose_all(
+        self, topic_id: int, partitions: int, records: Sequence[Record]
+    ) -> Iterator[int | Refusal]:
+        return (self._choose(topic_id, partitions, record) for record in records)
+
     def _choose(self, topic_id: int, partitions: int, record: Record) -> int | Refusal:
-        size = _size(record)
-        if size > self._max_record_bytes:
-            reason = f"key, value and headers have {size} bytes, the log takes {self._max_record_bytes}"
-            return Refusal("record_too_large", reason)
-        if record.timestamp is not None and record.timestamp > now_ms() + _MOST_AHEAD_MS:
-            reason = f"the time {record.timestamp} ms is more than an hour after now"
-            return Refusal("invalid_timestamp", reason)
+        if refusal := self._wrong(record):
+            return refusal
         if record.partition is not None:
             if 0 <= record.partition < partitions:
                 return record.partition
@@ -98,9 +98,23 @@ class SqliteEventLog:
             return Refusal("unknown_partition", reason)
         if record.key is not None:
             return self._partitioner(record.key, partitions)
+        return self._turn(topic_id) % partitions
+
+    def _wrong(self, record: Record) -> Refusal | None:
+        """What is wrong with a record, wherever it goes."""
+        size = record_size(record)
+        if size > self._max_record_bytes:
+            reason = f"key, value and headers have {size} bytes, the log takes {self._max_record_bytes}"
+            return Refusal("record_too_large", reason)
+        if record.timestamp is not None and record.timestamp > now_ms() + _MOST_AHEAD_MS:
+            reason = f"the time {record.timestamp} ms is more than an hour after now"
+            return Refusal("invalid_timestamp", reason)
+        return None
+
+    def _turn(self, topic_id: int) -> int:
         turn = self._turns.get(topic_id, 0)
         self._turns[topic_id] = turn + 1
-        return turn % partitions
+        return turn
 
     def create(
         self,
@@ -110,10 +124,15 @@ class SqliteEventLog:
         configs: Mapping[str, str] | None = None,
     ) -> None:
         sqlite_topics.check(partitions, replication, configs)
-        self._writer.submit(lambda transaction: sqlite_topics.create(transaction, topic, partitions)).result()
+        self._writer.submit(
+            lambda transaction: sqlite_topics.create(transaction, topic, partitions, now_ms())
+        ).result()
 
     def delete(self, topic: str) -> None:
         self._writer.submit(lambda transaction: sqlite_topics.delete(transaction, topic)).result()
+        self._purge()
+
+    def _purge(self) -> None:
         while self._writer.submit(sqlite_topics.purge).result():  # in small steps: others wait for none of it
             pass
 
@@ -205,7 +224,7 @@ class SqliteEventLog:
         self._lock.close()
 
 
-def _size(record: Record) -> int:
+def record_size(record: Record) -> int:
     """The bytes of key, value and headers."""
     value, key, headers = record.value, record.key, record.headers
     size = (len(value) if value else 0) + (len(key) if key else 0)

@@ -13,26 +13,42 @@ from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.sink.landing import Lander
 from pinterest_pipeline.sink.reading import read_range
 from pinterest_pipeline.sink.rotation import open_range
-from pinterest_pipeline.sink.rules import Rules
+from pinterest_pipeline.sink.rules import Rules, first_folder
 from pinterest_pipeline.sink.worker import dead_letters
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The records wanted: offsets within each partition, or times in ms since 1970; `to` is not in it."""
+    """The records wanted: offsets within each partition, or times in ms since 1970; `to` is not in it.
+
+    Raises BadInput for a span that ends before it begins.
+    """
 
     from_offset: int | None = None
     to_offset: int | None = None
     from_ms: int | None = None
     to_ms: int | None = None
 
+    def __post_init__(self) -> None:
+        for what, first, stop in (
+            ("offset", self.from_offset, self.to_offset),
+            ("time", self.from_ms, self.to_ms),
+        ):
+            if first is not None and stop is not None and first >= stop:
+                raise BadInput(
+                    f"there is nothing from {what} {first} to {stop}",
+                    f"give a --to-{what} after --from-{what}",
+                )
+
 
 def backfill(log: EventLog, store: ObjectStore, rules: Rules, prefix: str, span: Span) -> dict[Part, int]:
     """Land the span of each of the rules' topics below `prefix`; returns how many offsets of each partition.
 
     No group is asked or told. What an earlier run landed there is not landed again, so a run that was killed
-    is simply started again. Raises BadInput when the prefix is the sink's own.
+    is simply started again. Raises BadInput when the prefix is the
+    sink's own.
     """
+    prefix = first_folder(prefix, "--prefix")
     if prefix == rules.shape.topics_dir:
         raise BadInput(f"'{prefix}' is where the sink itself lands", "name another prefix")
     shape = msgspec.structs.replace(rules.shape, topics_dir=prefix)

@@ -8,7 +8,7 @@ from pinterest_pipeline.sink.keys import BY_NAME, PASSED_OVER, Key
 from pinterest_pipeline.sink.parquet import Codec
 from pinterest_pipeline.sink.path_format import formatter, time_zone
 from pinterest_pipeline.sink.rotation import Rotation
-from pinterest_pipeline.sink.rules import Bucket, DeadLetterRules, Rules
+from pinterest_pipeline.sink.rules import Bucket, DeadLetterRules, Rules, first_folder
 from pinterest_pipeline.sink.shape import NO_POSITIONS, NullBehaviour, Positions, Shape
 from pinterest_pipeline.sink.values import Values, avro
 
@@ -44,11 +44,10 @@ def read_connector(properties: Mapping[str, str], settings: SinkSettings) -> tup
     What Connect has no key for (age and bytes of an object) comes from our own settings. Raises SettingError
     for a value that cannot be, and for a key that would be promised and not kept.
     """
-    return _Reader(properties, settings).rules(), [
-        f"the key '{name}' is unknown and has no effect"
-        for name in properties
-        if name not in BY_NAME and not name.startswith(PASSED_OVER)
-    ]
+    rules = _Reader(properties, settings).rules()
+    used = tuple(f"transforms.{alias}." for alias in Values(properties).list("transforms"))
+    unknown = [name for name in properties if name not in BY_NAME and not name.startswith(PASSED_OVER + used)]
+    return rules, [f"the key '{name}' is unknown and has no effect" for name in unknown]
 
 
 class _Reader:
@@ -91,13 +90,14 @@ class _Reader:
 
     def _dead_letters(self, shape: Shape) -> DeadLetterRules | None:
         topic = self._values.text("errors.deadletterqueue.topic.name")
+        copies = "errors.deadletterqueue.topic.replication.factor"
         if not topic:
             return None
         if shape.errors != "all":
             self._values.refuse("errors.deadletterqueue.topic.name", "it needs errors.tolerance=all")
         return DeadLetterRules(
             topic,
-            self._values.number("errors.deadletterqueue.topic.replication.factor", 1),
+            self._values.number(copies, 1) if copies in self._values.given else None,
             self._values.truth("errors.deadletterqueue.context.headers.enable"),
         )
 
@@ -130,7 +130,7 @@ class _Reader:
                 "behavior.on.null.values", "write lands the keys, so it needs store.kafka.keys=true"
             )
         return Shape(
-            topics_dir=self._topics_dir(),
+            topics_dir=first_folder(self._values.text("topics.dir"), "topics.dir"),
             directory_delimiter=self._delimiter(),
             file_delimiter=self._values.text("file.delim"),
             pad_width=self._values.number("filename.offset.zero.pad.width", 0),
@@ -226,14 +226,6 @@ class _Reader:
             if option == field or field not in known:
                 self._values.refuse(name, "only topic, partition, offset and timestamp can be inserted")
             found[field] = value.rstrip("!?")  # "always there" and "may be missing", which only schemas tell
-        return found
-
-    def _topics_dir(self) -> str:
-        found = self._values.text("topics.dir").strip("/")
-        if any(part in ("", ".", "..") for part in found.split("/")):
-            self._values.refuse("topics.dir", "it is the first folder of every object, for example topics")
-        if found.split("/")[0] == "manifest":
-            self._values.refuse("topics.dir", "the manifest is kept there")
         return found
 
     def _delimiter(self) -> str:

@@ -92,9 +92,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _honoured("report.null.values.to.dlq", "true", "Whether ignored nulls go to the dead-letter topic."),
     _honoured("errors.tolerance", "none", "none stops at a record that cannot be landed, all sets it aside."),
     _honoured("errors.deadletterqueue.topic.name", "", "Where they go; without it they are only counted."),
-    _honoured(
-        "errors.deadletterqueue.topic.replication.factor", "3", "Copies of that topic when it is made."
-    ),
+    _honoured("errors.deadletterqueue.topic.replication.factor", "", "Copies of it; else the log's default."),
     _honoured("errors.deadletterqueue.context.headers.enable", "false", "Whether they carry the reason."),
     _honoured("store.kafka.keys", "false", "Whether keys land in objects beside, `….keys.json`."),
     _honoured(
@@ -143,7 +141,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _idle("errors.log.include.messages", "values are never logged; they are in the dead-letter topic."),
     _idle("errors.retry.timeout", "what can pass is tried again as long as it takes."),
     _idle("errors.retry.delay.max.ms", "the pause between two tries is 30 s at most."),
-    _idle("shutdown.timeout.ms", "a sink that is stopped lands what it read, for 60 s at most."),
+    _idle("shutdown.timeout.ms", "a sink that is stopped lands what it read, for 20 s at most."),
     _idle("header.converter", "headers are landed as text, or in base64."),
     _idle("config.action.reload", "secrets come from the environment."),
     _idle("confluent.topic.bootstrap.servers", "no licence is needed."),
@@ -151,5 +149,5 @@ KEYS: Final[tuple[Key, ...]] = (
     _idle("confluent.license", "no licence is needed."),
 )
 BY_NAME: Final = {key.name: key for key in KEYS}
-PASSED_OVER: Final = ("consumer.override.", "producer.override.", "admin.override.", "transforms.")
-"""Beginnings of keys that are read elsewhere, or are the log's own: PINPIPE_KAFKA__PROPERTIES."""
+PASSED_OVER: Final = ("consumer.override.", "producer.override.", "admin.override.")
+"""Beginnings of keys that set the log's client: PINPIPE_KAFKA__PROPERTIES does that."""

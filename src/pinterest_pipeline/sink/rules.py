@@ -5,10 +5,12 @@ from typing import Final
 import msgspec
 
 from pinterest_pipeline.config import SinkSettings
+from pinterest_pipeline.errors import SettingError
 from pinterest_pipeline.sink.rotation import Rotation
 from pinterest_pipeline.sink.shape import Shape
 
 PIPELINE_GROUP: Final = "sink"
+_TAKEN: Final = ("manifest", "compacted")
 
 
 class DeadLetterRules(msgspec.Struct, frozen=True):
@@ -38,7 +40,25 @@ class Rules(msgspec.Struct, frozen=True):
     bucket: Bucket | None = None
 
 
+def first_folder(text: str, setting: str) -> str:
+    """A first folder of objects, without slashes around it; raises SettingError for what cannot be one."""
+    found = text.strip("/")
+    parts = found.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        raise SettingError(f"{setting}: {text!r} names no folder", "write for example topics")
+    if parts[0] in _TAKEN:
+        raise SettingError(f"{setting}: {parts[0]}/ is kept for the sink's own", "name another folder")
+    return found
+
+
 def pipeline_rules(settings: SinkSettings, topics: tuple[str, ...]) -> Rules:
     """How the pipeline's own topics are landed."""
     rotation = Rotation(settings.flush_size, settings.flush_bytes, settings.flush_seconds)
-    return Rules(PIPELINE_GROUP, "pinpipe-sink", topics, "", Shape(topics_dir=settings.topics_dir), rotation)
+    return Rules(
+        PIPELINE_GROUP,
+        "pinpipe-sink",
+        topics,
+        "",
+        Shape(topics_dir=first_folder(settings.topics_dir, "PINPIPE_SINK__TOPICS_DIR")),
+        rotation,
+    )

@@ -31,7 +31,7 @@ _LEASE_SECONDS = 3.0
 """A member that has not polled for so long writes nothing before it has; shorter than any session."""
 _TOPICS_SECONDS = 30.0
 _LONGEST_PAUSE = 30.0
-_FLUSH_SECONDS = 60.0
+_FLUSH_SECONDS = 20.0
 _log = structlog.get_logger("sink")
 
 

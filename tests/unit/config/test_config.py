@@ -8,6 +8,7 @@ from pinterest_pipeline.config import (
     GatewaySettings,
     Settings,
     child_environment,
+    crash_at,
     explained,
     load_credentials,
     load_settings,
@@ -195,3 +196,10 @@ def test_a_wrong_property_of_kafka_is_named_and_not_shown(
     with pytest.raises(SettingError, match=r"(?i)properties") as raised:
         load_settings()
     assert "hunter2" not in str(raised.value)
+
+
+def test_the_point_of_a_crash_is_no_setting_and_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PINPIPE_CRASH_AT", "somewhere")
+    assert load_settings() == Settings()
+    crash_at("elsewhere")
+    assert all(name != "PINPIPE_CRASH_AT" for name, _, _ in explained())

@@ -7,6 +7,7 @@ from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.errors import Unavailable
 from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway import v3_operations
 from pinterest_pipeline.gateway.app import create_app
 from tests.asking import Asking
@@ -244,8 +245,8 @@ def test_links_lead_to_the_gateway_itself_whatever_a_request_says(
     assert metadata["self"].startswith(f"http://gateway{records}?offset=0&max_records=3&")
 
 
-def test_links_begin_with_the_address_that_is_set(topics: SqliteEventLog) -> None:
-    app = create_app(GatewaySettings(advertised_url="https://api.example/prod/"), topics, topics)
+def test_links_begin_with_the_address_that_is_set(topics: SqliteEventLog, streams: SqliteStreamLog) -> None:
+    app = create_app(GatewaySettings(advertised_url="https://api.example/prod/"), topics, streams)
     answer = Asking(app).send("GET", "/v3/clusters").json()
     assert answer["metadata"]["self"] == "https://api.example/prod/v3/clusters"
 
@@ -272,13 +273,11 @@ def test_a_query_that_is_wrong_is_refused(client: Any, base: str, query: str) ->
 
 
 def test_a_batch_needs_no_thread_once_the_cluster_is_known(
-    topics: SqliteEventLog, base: str, monkeypatch: pytest.MonkeyPatch
+    topics: SqliteEventLog, streams: SqliteStreamLog, base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reads that wait for brokers that are away have them all."""
-    asking, path = (
-        Asking(create_app(GatewaySettings(), topics, topics)),
-        f"{base}/topics/{TOPIC}/records:batch",
-    )
+    asking = Asking(create_app(GatewaySettings(), topics, streams))
+    path = f"{base}/topics/{TOPIC}/records:batch"
     body = {"entries": [{"id": "1", "value": {"type": "JSON", "data": 1}}]}
     assert asking.send("POST", path, json=body).status_code == 207
 

@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from pinterest_pipeline.errors import BadInput
+from pinterest_pipeline.errors import BadInput, SettingError
 from pinterest_pipeline.eventlog.base import EventLog, Record
 from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.sink.backfill import Span, backfill
@@ -50,6 +50,20 @@ def test_asked_again_it_goes_on_where_it_was(log: EventLog, store: ObjectStore) 
     assert was.items() <= objects(store, "again").items()
 
 
+@pytest.mark.parametrize("prefix", ["", "/", "a/../b", "manifest", "compacted/topics"])
+def test_a_prefix_that_cannot_be_is_refused(log: EventLog, store: ObjectStore, prefix: str) -> None:
+    with pytest.raises(SettingError, match="--prefix"):
+        backfill(log, store, RULES, prefix, Span())
+
+
 def test_the_sinks_own_prefix_is_refused(log: EventLog, store: ObjectStore) -> None:
     with pytest.raises(BadInput, match="where the sink itself lands"):
         backfill(log, store, RULES, "topics", Span())
+
+
+@pytest.mark.parametrize(
+    ("span", "what"), [((5, 3), "offset"), ((5, 5), "offset"), ((None, None, 9, 4), "time")]
+)
+def test_a_span_that_ends_before_it_begins_is_refused(span: tuple[int | None, ...], what: str) -> None:
+    with pytest.raises(BadInput, match=f"nothing from {what}"):
+        Span(*span)

@@ -53,8 +53,10 @@ def test_the_originals_connector_is_read_unchanged() -> None:
 
 
 def test_an_unknown_key_is_named_and_has_no_effect() -> None:
-    rules, warnings = read_connector(LEAST | {"flush.sise": "9"}, SETTINGS)
-    assert warnings == ["the key 'flush.sise' is unknown and has no effect"]
+    rules, warnings = read_connector(LEAST | {"flush.sise": "9", "transforms.x.type": "y"}, SETTINGS)
+    assert warnings == [
+        f"the key '{key}' is unknown and has no effect" for key in ("flush.sise", "transforms.x.type")
+    ]
     assert rules == read()
 
 

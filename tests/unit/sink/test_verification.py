@@ -89,3 +89,9 @@ def test_an_entry_says_what_its_objects_hold(store: ObjectStore) -> None:
     assert (planned.first, planned.last, planned.count) == (0, 1, 2)
     assert planned.bytes == len(store.get(planned.key))
     assert msgspec.to_builtins(entry)["shape"] == {}
+
+
+def test_a_plan_that_is_not_committed_may_be_on_its_way(store: ObjectStore) -> None:
+    store.delete(list(objects(store))[-1])
+    assert manifest_problems(store, "topics", PART, 0, 4) == []
+    assert len(manifest_problems(store, "topics", PART, 0, 6)) == 1

@@ -3,13 +3,15 @@
 import json
 import threading
 import time
+from functools import partial
 
 import pytest
 
 from pinterest_pipeline.errors import BadInput, Unavailable
-from pinterest_pipeline.eventlog.base import EventLog
+from pinterest_pipeline.eventlog.base import EventLog, Record
 from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.objects.layout import ObjectName
+from pinterest_pipeline.sink import worker
 from pinterest_pipeline.sink.rotation import Rotation
 from pinterest_pipeline.sink.rules import Rules
 from pinterest_pipeline.sink.shape import Shape
@@ -164,8 +166,6 @@ def test_several_members_share_the_partitions(log: EventLog, store: ObjectStore,
     log.create("many", 4)
     rules = Rules(GROUP, "s", (), "m.ny", Shape(), Rotation(2, 2**20, 10.0))
     sinks = [Sink(log, store, rules, 0.0, clock, clock.milliseconds) for _ in range(2)]
-    from pinterest_pipeline.eventlog.base import Record
-
     log.append("many", [Record(b"{}", partition=number % 4) for number in range(8)]).result()
     until(lambda: log.committed(GROUP, "many") == dict.fromkeys(range(4), 2), sinks)
     assert [len(sink._held) for sink in sinks] == [2, 2]
@@ -275,3 +275,23 @@ def test_a_partition_that_could_not_be_begun_is_begun_again_though_nothing_comes
     stop.set()
     thread.join()
     assert landed(store) == [[0, 1]]
+
+
+def test_topics_that_match_later_are_landed_too(
+    log: EventLog, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_TOPICS_SECONDS", 0.0)
+    sink = Sink(log, store, Rules(GROUP, "s", (), r"later\..*", Shape(), Rotation(1, 2**20, 10.0)), 0.0)
+    assert sink.step(0) is False
+    for name in ("later.a", "later.b", "other"):
+        log.create(name, 1)
+        log.append(name, [Record(b"{}")]).result()
+        if name != "other":
+            until(partial(is_landed, log, name), [sink])
+    sink.step(0)
+    sink.close()
+    assert log.committed(GROUP, "other") == {}
+
+
+def is_landed(log: EventLog, topic: str) -> bool:
+    return log.committed(GROUP, topic) == {0: 1}
