@@ -6,15 +6,20 @@ UV     := $(BIN)/uv
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
 unexport VIRTUAL_ENV
 
-.PHONY: help setup demo up test check fuzz bench clean
+# What --kafka and --s3 start is not part of the runtime.
+RUNTIME := $(if $(filter --kafka --s3,$(ARGS)),.venv/.extras,.venv/.runtime)
+
+.PHONY: help setup extras demo up test check fuzz bench clean
 help:   ## list the chores
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
 
-demo: .venv/.runtime  ## run the whole pipeline on one machine and print the eight answers
+demo: $(RUNTIME)  ## run the whole pipeline on one machine and print the eight answers
 	@$(BIN)/pinpipe demo $(ARGS)
 
-up: .venv/.runtime  ## start every room of the pipeline and keep it running
+up: $(RUNTIME)  ## start every room of the pipeline and keep it running
 	@$(BIN)/pinpipe up $(ARGS)
+
+extras: .venv/.extras  ## add the optional parts: Kafka, an S3 server, AWS's logins
 
 setup: .venv/.dev  ## make the environment (.venv) from uv.lock, with the developers' tools
 
@@ -51,6 +56,11 @@ $(UV):
 	@$(UV) sync --quiet --frozen --inexact --no-dev --compile-bytecode
 	@touch $@
 
+.venv/.extras: $(UV) pyproject.toml uv.lock
+	@echo "adding Kafka's client and Java, SeaweedFS and boto3 to .venv ..."
+	@$(UV) sync --quiet --frozen --inexact --no-dev --all-extras --compile-bytecode
+	@touch $@ .venv/.runtime
+
 .venv/.dev: $(UV) pyproject.toml uv.lock
 	@$(UV) sync --quiet --frozen --inexact --compile-bytecode
-	@touch $@ .venv/.runtime
+	@touch $@ .venv/.runtime .venv/.extras

@@ -13,6 +13,7 @@ from pinterest_pipeline.config import GatewaySettings, KafkaSettings
 from pinterest_pipeline.eventlog.base import EventLog
 from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway import responses
 from pinterest_pipeline.gateway.app import create_app
 from pinterest_pipeline.gateway.exchange import Endpoint, read_body
@@ -67,12 +68,15 @@ def _noop(figures: Figures) -> Router:
 
 def main(home: str, folder: Path) -> None:
     settings, figures, listener = GatewaySettings(max_connections=12_000), Figures(), bind("127.0.0.1", 0)
-    log = None if home == "noop" else open_log(home, folder)
-    app = _noop(figures) if log is None else create_app(settings, log, log, figures=figures)
+    if home == "noop":
+        print(listener.getsockname()[1], flush=True)
+        serve(_noop(figures), listener, settings, figures)
+        return
+    log, streams = open_log(home, folder), SqliteStreamLog(folder / "streams.sqlite", 2**20)
     print(listener.getsockname()[1], flush=True)
-    serve(app, listener, settings, figures)
-    if log is not None:
-        log.close()
+    serve(create_app(settings, log, streams, figures=figures), listener, settings, figures)
+    log.close()
+    streams.close()
 
 
 if __name__ == "__main__":

@@ -11,15 +11,30 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+from typer.core import TyperGroup
 
-from pinterest_pipeline import key_commands, landing_commands, server_commands
-from pinterest_pipeline.config import explained, load_settings
+from pinterest_pipeline import key_commands, landing_commands, look_commands, server_commands
+from pinterest_pipeline.config import load_settings, remember
 from pinterest_pipeline.errors import BadInput, Disagreement, DiskFull, PipelineError, is_disk_full
 from pinterest_pipeline.records.names import BRANCHES, Branch
 from pinterest_pipeline.terminal import configure_log, err, out, show_error
 
+_ORDER = (
+    "demo", "up", "fill", "send", "keys", "gateway", "kafka", "sink", "s3", "compact", "load", "stream",
+    "analyse", "report", "status", "verify", "doctor", "settings",
+)  # fmt: skip
+
+
+class InOrder(TyperGroup):
+    """Lists the commands by what a reader wants first, whatever file they are in."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=_ORDER.index)
+
+
 app = typer.Typer(
     name="pinpipe",
+    cls=InOrder,
     help="Posts flow in, are kept, cleaned and counted.\n\n"
     "Start with [bold]pinpipe demo[/]: it runs everything once on this machine and ends.",
     no_args_is_help=True,
@@ -40,6 +55,8 @@ for command in (
     server_commands.s3,
 ):
     app.command(rich_help_panel=ROOMS)(command)
+for look in (look_commands.status, look_commands.doctor, look_commands.settings):
+    app.command(rich_help_panel=LOOK)(look)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 PostsFile = Annotated[
@@ -128,14 +145,16 @@ def demo(
     if not as_json:
         out.print(f"\nThe report: {report_path}", soft_wrap=True)
     if problems:
-        raise Disagreement("; ".join(problems))
+        raise Disagreement(_summary(problems, as_json))
 
 
 @app.command(rich_help_panel=WHOLE)
 def up(on_kafka: OnKafka = False, on_s3: OnS3 = False) -> None:
     """Start every room on this machine and keep it running until Ctrl-C.
 
-    Example: pinpipe up, then in another terminal: pinpipe fill, pinpipe send batch --count 100
+    With --kafka or --s3 the folder keeps that choice, for other commands and for the next time.
+
+    Example: pinpipe up --kafka --s3
     """
     from pinterest_pipeline.local import Supervisor, chosen_settings, fetch_servers, stop_event
     from pinterest_pipeline.workspace import Workspace
@@ -144,62 +163,16 @@ def up(on_kafka: OnKafka = False, on_s3: OnS3 = False) -> None:
     fetch_servers(settings, err.print)
     stop = stop_event()
     with Workspace(settings).only_one("up"):
+        if on_kafka or on_s3:
+            remember(settings)
         supervisor = Supervisor(settings)
         try:
             url = supervisor.start()
-            out.print(
-                f"The gateway listens on {url}; logs are in {settings.data / 'logs'}; Ctrl-C stops all."
-            )
-            if on_kafka:
-                out.print("Topics are in Kafka: give other commands PINPIPE_LOG__HOME=kafka.")
+            out.print(f"The gateway listens on {url}; its routes: {url}/docs", soft_wrap=True)
+            out.print(f"Logs are in {settings.data / 'logs'}; Ctrl-C stops all.", soft_wrap=True)
             supervisor.run(stop)
         finally:
             supervisor.stop()
-
-
-@app.command(rich_help_panel=LOOK)
-def status(as_json: AsJson = False) -> None:
-    """Show which rooms run and how far each topic and stream has come."""
-    from dataclasses import asdict
-
-    from pinterest_pipeline.local import read_state
-    from pinterest_pipeline.pipeline import lags
-    from pinterest_pipeline.terminal import show_lags
-    from pinterest_pipeline.workspace import Workspace
-
-    settings = load_settings()
-    state, found = read_state(settings.data), lags(Workspace(settings))
-    if as_json:
-        _print_json({"up": state, "lags": [asdict(lag) for lag in found]})
-        return
-    if state:
-        rooms = ", ".join(f"{name} ({pid})" for name, pid in state.rooms.items())
-        out.print(f"up: {state.gateway}; {rooms}")
-    else:
-        out.print("not up; start it: pinpipe up")
-    show_lags(found)
-
-
-@app.command(rich_help_panel=LOOK)
-def doctor() -> None:
-    """Check that this machine has what the pipeline needs, and say how to get what is missing."""
-    from pinterest_pipeline.doctor import examine
-
-    findings = examine(load_settings())
-    for finding in findings:
-        mark = "[green]✓[/]" if finding.is_well else "[yellow]✗[/]"
-        out.print(f"{mark} {finding.name}: {finding.found}", soft_wrap=True)
-        if finding.remedy:
-            out.print(f"    {finding.remedy}", soft_wrap=True)
-    if not all(finding.is_well for finding in findings):
-        raise typer.Exit(1)
-
-
-@app.command(rich_help_panel=LOOK)
-def settings() -> None:
-    """List every setting, its default and what it is for."""
-    for variable, default, meaning in explained():
-        out.print(f"[bold]{variable}[/] [dim](default {default or 'none'})[/]\n    {meaning}", soft_wrap=True)
 
 
 @app.command(rich_help_panel=ROOMS)
@@ -271,7 +244,10 @@ def load(
     ] = None,
     exit_with_parent: ExitWithParent = False,
 ) -> None:
-    """Clean new objects into the batch branch's Delta tables; running it twice changes nothing."""
+    """Clean new objects into the batch branch's Delta tables; running it twice changes nothing.
+
+    Example: pinpipe load --every 60
+    """
     from pinterest_pipeline.local import stop_event
     from pinterest_pipeline.pipeline import load_batch
     from pinterest_pipeline.workspace import Workspace
@@ -291,7 +267,10 @@ def stream(
     ] = False,
     exit_with_parent: ExitWithParent = False,
 ) -> None:
-    """Clean the streams into the stream branch's Delta tables in micro-batches, until Ctrl-C."""
+    """Clean the streams into the stream branch's Delta tables in micro-batches, until Ctrl-C.
+
+    Example: pinpipe stream --until-empty
+    """
     from pinterest_pipeline.local import stop_event
     from pinterest_pipeline.pipeline import StreamLoader
     from pinterest_pipeline.workspace import Workspace
@@ -353,7 +332,10 @@ def analyse(
 
 @app.command(rich_help_panel=ROOMS)
 def report() -> None:
-    """Write the answers, the cleaning counts and the account of records as one HTML file."""
+    """Write the answers, the cleaning counts and the account of records as one HTML file.
+
+    Example: PINPIPE_DATA=pinpipe-data pinpipe report
+    """
     from pinterest_pipeline.outcome import loaded_branches, outcome
     from pinterest_pipeline.workspace import Workspace
 
@@ -363,7 +345,10 @@ def report() -> None:
 
 @app.command(rich_help_panel=LOOK)
 def verify(as_json: AsJson = False) -> None:
-    """Recompute the account of every record from the data itself; exit 1 when it does not hold."""
+    """Recompute the account of every record from the data itself; exit 1 when it does not hold.
+
+    Example: pinpipe verify --json
+    """
     from pinterest_pipeline.outcome import loaded_branches, outcome
     from pinterest_pipeline.terminal import show_accounts
     from pinterest_pipeline.workspace import Workspace
@@ -375,7 +360,12 @@ def verify(as_json: AsJson = False) -> None:
     else:
         show_accounts(result.accounts, result.problems)
     if result.problems:
-        raise Disagreement("; ".join(result.problems))
+        raise Disagreement(_summary(result.problems, as_json))
+
+
+def _summary(problems: list[str], as_json: bool) -> str:
+    """Problems that a person has just read are not said twice."""
+    return "; ".join(problems) if as_json else f"{len(problems)} figures do not agree, see above"
 
 
 def _show_outcome(result: Any, problems: list[str]) -> None:

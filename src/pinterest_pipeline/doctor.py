@@ -5,14 +5,19 @@ import os
 import shutil
 import socket
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from pinterest_pipeline.broker.distribution import require_parts
 from pinterest_pipeline.config import OWN_S3, Settings, load_credentials
 from pinterest_pipeline.errors import PipelineError
 from pinterest_pipeline.gateway.server import bind
+from pinterest_pipeline.local import read_state
 from pinterest_pipeline.objects.store import open_store
 from pinterest_pipeline.posts.database import PostDatabase
+from pinterest_pipeline.s3server.server import weed
+from pinterest_pipeline.workspace import Workspace
 
 _LEAST_FREE_BYTES = 2 * 2**30
 _PATIENCE_SECONDS = 5.0
@@ -37,7 +42,13 @@ def examine(settings: Settings) -> list[Finding]:
         _port(settings),
         _database(settings),
     ]
-    return findings + ([_objects(settings)] if settings.objects.url not in ("", OWN_S3) else [])
+    if settings.log.home == "kafka":
+        findings.append(_kafka(settings) if settings.kafka.bootstrap_servers else _kafka_node())
+    if settings.objects.url == OWN_S3:
+        findings.append(_s3_server())
+    elif settings.objects.url:
+        findings.append(_objects(settings))
+    return findings
 
 
 def _python() -> Finding:
@@ -64,6 +75,9 @@ def _disk(path: Path) -> Finding:
 
 
 def _port(settings: Settings) -> Finding:
+    state = read_state(settings.data)
+    if state is not None:
+        return Finding("gateway's port", True, f"'pinpipe up' of this folder answers on {state.gateway}")
     try:
         listener: socket.socket = bind(settings.gateway.host, settings.gateway.port)
     except PipelineError as error:
@@ -78,6 +92,33 @@ def _database(settings: Settings) -> Finding:
         return Finding("source database", True, f"{database.rows():,} posts")
     except PipelineError as error:
         return Finding("source database", False, error.problem, error.remedy)
+
+
+def _kafka(settings: Settings) -> Finding:
+    """Whether brokers that are not our own answer."""
+    patience = settings.kafka.model_copy(update={"delivery_seconds": _PATIENCE_SECONDS})
+    try:
+        with closing(Workspace(settings.model_copy(update={"kafka": patience})).topics_log()) as log:
+            found = f"{len(log.topics()):,} topics at {settings.kafka.bootstrap_servers}"
+    except PipelineError as error:
+        return Finding("Kafka", False, f"{settings.kafka.bootstrap_servers}: {error.problem}", error.remedy)
+    return Finding("Kafka", True, found)
+
+
+def _kafka_node() -> Finding:
+    """Whether the parts of a node of our own are installed."""
+    try:
+        needed = require_parts()
+    except PipelineError as error:
+        return Finding("Kafka's node", False, error.problem, error.remedy)
+    return Finding("Kafka's node", True, needed)
+
+
+def _s3_server() -> Finding:
+    try:
+        return Finding("S3 server", True, weed())
+    except PipelineError as error:
+        return Finding("S3 server", False, error.problem, error.remedy)
 
 
 def _objects(settings: Settings) -> Finding:

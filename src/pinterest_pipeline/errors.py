@@ -5,6 +5,7 @@ PipelineError            says what was wrong, what was found, what to do; carrie
 ├── Retryable            may pass by itself: back off and try again
 │   ├── Unavailable      a part does not answer
 │   ├── KeyInFlight      the first request of an idempotency key is not over
+│   ├── Throttled        a shard has taken or given all that it does in a second
 │   └── Fenced           another member of the group holds the partitions now
 └── Fatal                will not pass by itself: stop and say so
     ├── SettingError     a setting is missing, unknown or out of bounds
@@ -15,6 +16,8 @@ PipelineError            says what was wrong, what was found, what to do; carrie
     ├── DiskFull         the disk has no room left
     ├── UnknownTopic     the event log has no such topic or stream
     ├── TopicExists      the event log has that topic or stream already
+    ├── StreamInUse      a stream is being made, changed or deleted
+    ├── LimitExceeded    more streams, shards or tags than there may be
     ├── UnknownGroup     the event log knows no such group of consumers
     ├── UnknownConsumer  the gateway has no such consumer instance
     ├── ConsumerExists   the gateway has a consumer instance of that name already
@@ -54,6 +57,13 @@ class Unavailable(Retryable):
 
 
 class KeyInFlight(Retryable):
+    def __init__(self) -> None:
+        super().__init__(
+            "the first request with this idempotency key is not over", "send again a little later"
+        )
+
+
+class Throttled(Retryable):
     pass
 
 
@@ -106,6 +116,14 @@ class TopicExists(Fatal):
         super().__init__(f"a topic or stream named '{name}' exists already")
 
 
+class StreamInUse(Fatal):
+    exit_code = 4
+
+
+class LimitExceeded(Fatal):
+    exit_code = 4
+
+
 class UnknownGroup(Fatal):
     exit_code = 4
 
@@ -136,6 +154,12 @@ class NoSuchObject(Fatal):
 class KeyReused(Fatal):
     exit_code = 4
 
+    def __init__(self) -> None:
+        super().__init__(
+            "this idempotency key was used for another request",
+            "give each request a key of its own; repeat a request unchanged",
+        )
+
 
 class Forbidden(Fatal):
     exit_code = 7
@@ -143,6 +167,10 @@ class Forbidden(Fatal):
 
 class MissingPart(Fatal):
     exit_code = 2
+
+    def __init__(self, problem: str, extra: str) -> None:
+        """`extra` is the name of the group of dependencies that brings the part."""
+        super().__init__(problem, f"in the project's folder: make extras, or pip install '.[{extra}]'")
 
 
 class Disagreement(Fatal):

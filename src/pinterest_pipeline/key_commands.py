@@ -37,7 +37,7 @@ def create(
 ) -> None:
     """Make a key and print it, once: nobody can read it again.
 
-    Example: pinpipe keys create --name emulator --scope 'write:topic:124df56aef51.*' --quota 10000/day
+    Example: pinpipe keys create --name me --scope 'write:topic:*' --rate 50
     """
     from pinterest_pipeline.gateway.plans import plan
 
@@ -53,7 +53,10 @@ def create(
 
 @app.command("list")
 def list_keys(as_json: AsJson = False) -> None:
-    """Show every key, what it may do and whether it is still good; never the key itself."""
+    """Show every key, what it may do and whether it is still good; never the key itself.
+
+    Example: pinpipe keys list --json
+    """
     found = [_shown(key) for key in _file().read()]
     if as_json:
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")

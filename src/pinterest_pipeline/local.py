@@ -1,6 +1,8 @@
 """Starts every room as a process of its own, starts a dead one again, stops them cleanly."""
 
+import atexit
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -19,14 +21,14 @@ from pydantic import BaseModel
 from pinterest_pipeline.broker.distribution import Say, jars
 from pinterest_pipeline.broker.node import node_is_ready
 from pinterest_pipeline.config import OWN_S3, Settings, child_environment
-from pinterest_pipeline.errors import BadInput, PortInUse, SettingError, Unavailable
+from pinterest_pipeline.errors import BadInput, Forbidden, PortInUse, SettingError, Unavailable
 from pinterest_pipeline.gateway.server import bind
 from pinterest_pipeline.s3server.server import is_ready
 from pinterest_pipeline.workspace import Workspace
 
 ROOMS = ("gateway", "sink", "stream", "load")
 STATE_FILE = "up.json"
-_HOPELESS = {error.exit_code: error for error in (SettingError, BadInput)}
+_HOPELESS = {error.exit_code: error for error in (SettingError, BadInput, Forbidden)}
 _STOP_SECONDS = 30.0
 _SERVERS_SECONDS = 120.0
 _LONGEST_PAUSE = 10.0
@@ -165,12 +167,14 @@ class Supervisor:
         room.process = None
         hopeless = _HOPELESS.get(code, PortInUse if room in self._servers else None)
         if hopeless is not None and code == hopeless.exit_code:
-            raise hopeless(f"{room.name} cannot run: {self._last_words(room.name)}")
+            problem, remedy = self._last_words(room.name)
+            raise hopeless(f"{room.name} cannot run: {problem}", remedy)
         lived = time.monotonic() - room.started
         room.failures = 0 if lived > _LONGEST_PAUSE else room.failures + 1
         pause = 0.0 if room.failures <= 1 else min(0.2 * 2**room.failures, _LONGEST_PAUSE)
         room.start_at = time.monotonic() + pause
-        _log.warning("room died, starting it again", room=room.name, exit_code=code, pause_seconds=pause)
+        reason = self._last_words(room.name)[0][:200] if code > 0 else f"signal {-code}"
+        _log.warning("room died, starting it again", room=room.name, reason=reason, pause_seconds=pause)
 
     def _log_file(self, name: str) -> IO[bytes]:
         path = self._log_path(name)
@@ -180,9 +184,15 @@ class Supervisor:
     def _log_path(self, name: str) -> Path:
         return self._settings.data / "logs" / f"{name}.log"
 
-    def _last_words(self, name: str) -> str:
-        lines = self._log_path(name).read_text(encoding="utf-8", errors="replace").splitlines()
-        return " ".join(lines[-3:])
+    def _last_words(self, name: str) -> tuple[str, str]:
+        """What the room's last error says: the problem, and what to do."""
+        text = self._log_path(name).read_text(encoding="utf-8", errors="replace")
+        _, mark, said = f"\n{text}".rpartition("\nerror: ")
+        if not mark:
+            return f"see {self._log_path(name)}", ""
+        problem, _, rest = said.partition("\n")
+        remedy = rest.partition("\n")[0]
+        return problem, remedy.strip() if remedy.startswith(" ") else ""
 
     def _write_state(self) -> None:
         parts = self._servers + self._rooms
@@ -259,9 +269,27 @@ def stop_event(*, exit_with_parent: bool = False) -> threading.Event:
 
 
 def watch_parent(on_end: Callable[[], None]) -> None:
-    def wait() -> None:
-        while os.read(sys.stdin.fileno(), 1024):
-            pass
-        on_end()
+    """Call `on_end` from a thread when standard input ends: the parent is gone.
 
-    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
+    The thread is over before the interpreter is. One that still waits then keeps modules alive, of which
+    DuckDB's bindings complain on standard error.
+    """
+    waking, wake = os.pipe()
+
+    def wait() -> None:
+        asked = select.poll()
+        for source in (sys.stdin.fileno(), waking):
+            asked.register(source, select.POLLIN)
+        while waking not in (ready := [source for source, _ in asked.poll()]):
+            if not os.read(ready[0], 1024):
+                on_end()
+                return
+
+    thread = threading.Thread(target=wait, name="parent-watch", daemon=True)
+
+    def end() -> None:
+        os.write(wake, b"\0")
+        thread.join()
+
+    thread.start()
+    atexit.register(end)

@@ -51,6 +51,7 @@ def outcome(workspace: Workspace, branches: tuple[Branch, ...] = BRANCHES) -> Ou
     with workspace.engine() as engine:
         found = {branch: answers(workspace, engine, branch) for branch in branches}
     problems = [text for tables in accounts.values() for table in tables.values() for text in table.problems]
+    problems += unloaded(workspace, branches)
     if "batch" in branches:
         problems += sink_problems(workspace)
     return Outcome(
@@ -61,6 +62,16 @@ def outcome(workspace: Workspace, branches: tuple[Branch, ...] = BRANCHES) -> Ou
         problems=problems,
         branches=branches,
     )
+
+
+def unloaded(workspace: Workspace, branches: tuple[Branch, ...]) -> list[str]:
+    """Branches that are not among `branches`, though records were sent down them."""
+    commands = {"batch": "pinpipe load", "stream": "pinpipe stream"}
+    return [
+        f"{branch}: records were sent, but its tables are not there; run '{commands[branch]}'"
+        for branch in BRANCHES
+        if branch not in branches and any(workspace.receipts.glob(f"{branch}-*.jsonl"))
+    ]
 
 
 def disagreements(result: Outcome) -> list[str]:

@@ -14,13 +14,11 @@ import pyarrow as pa
 from pinterest_pipeline.config import Settings
 from pinterest_pipeline.engines.base import Cleaned
 from pinterest_pipeline.engines.duckdb import DuckDBEngine
-from pinterest_pipeline.errors import (
-    Fatal,
-    TopicExists,
-    UnknownTopic,
-)
+from pinterest_pipeline.errors import Fatal, TopicExists, UnknownTopic
 from pinterest_pipeline.eventlog.base import EventLog, StoredRecord
 from pinterest_pipeline.eventlog.sequence import offset_of, sequence_number, shard_id
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
+from pinterest_pipeline.eventlog.streams import readable
 from pinterest_pipeline.ledger.account import Evidence, TableAccount, account
 from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.objects.landed import LandedObject, end_offset, in_steps, landed_objects
@@ -94,7 +92,7 @@ def _fetched(
 class StreamLoader:
     """Micro-batches of the three streams into their Delta tables. One process at a time; hold `only_one`."""
 
-    def __init__(self, workspace: Workspace, engine: DuckDBEngine, log: EventLog) -> None:
+    def __init__(self, workspace: Workspace, engine: DuckDBEngine, log: SqliteStreamLog) -> None:
         self._workspace = workspace
         self._engine = engine
         self._log = log
@@ -117,9 +115,10 @@ class StreamLoader:
     def _step_table(self, table: TableName) -> Loaded:
         stream = names.stream(self._workspace.settings.pipeline_id, table)
         source = _stream_source(self._log, stream)
-        shards = self._log.ends(stream)
-        done = self._tables[table].positions([f"{source}/{shard_id(shard)}" for shard in shards])
-        records = self._read(stream, {shard: done[f"{source}/{shard_id(shard)}"] for shard in shards})
+        shards = self._log.stream(stream).shards
+        done = self._tables[table].positions([f"{source}/{shard_id(shard.number)}" for shard in shards])
+        positions = {shard.number: done[f"{source}/{shard_id(shard.number)}"] for shard in shards}
+        records = self._read(stream, readable(shards, positions, self._log.beginnings(stream)))
         if not records:
             return Loaded()
         ends = {f"{source}/{shard_id(record.partition)}": record.offset + 1 for record in records}
@@ -247,9 +246,11 @@ def _lags(workspace: Workspace, branch: Branch, log: EventLog) -> list[Lag]:
         keys = {part: f"{prefix}/{part if branch == 'batch' else shard_id(part)}" for part in ends}
         loaded = workspace.table(branch, table).positions(list(keys.values()))
         landed = log.committed(PIPELINE_GROUP, source) if branch == "batch" else ends
-        found += [
-            Lag(source, part, end, landed.get(part, 0), loaded[keys[part]]) for part, end in ends.items()
-        ]
+        first = log.beginnings(source) if branch == "stream" else {}  # a shard may begin above its parents
+        for part, end in ends.items():
+            start = first.get(part, 0)
+            done = max(loaded[keys[part]] - start, 0)
+            found.append(Lag(source, part, end - start, landed.get(part, 0) - start, done))
     return found
 
 

@@ -37,7 +37,9 @@ def kafka(exit_with_parent: ExitWithParent = False) -> None:
 def s3(exit_with_parent: ExitWithParent = False) -> None:
     """Run an S3 server of one's own (SeaweedFS) in the working folder, until Ctrl-C.
 
-    Example: pinpipe s3, then in another terminal: PINPIPE_OBJECTS__URL=pinpipe:s3 pinpipe up
+    The rooms use it with PINPIPE_OBJECTS__URL=pinpipe:s3.
+
+    Example: pinpipe s3
     """
     from pinterest_pipeline.local import stop_event
     from pinterest_pipeline.s3server.server import serve

@@ -76,7 +76,7 @@ def steps() -> Iterator[Any]:
 
 def show_answer(analysis: "Analysis", rows: Sequence[Mapping[str, Any]]) -> None:
     """One answer as a table of its first rows."""
-    out.print(f"\n[bold]{analysis.number}. {escape(analysis.question)}[/]")
+    out.print(f"\n[bold]{analysis.number}. {escape(analysis.question)}[/]", soft_wrap=True)
     if not rows:
         out.print("   no rows")
         return

@@ -2,7 +2,7 @@
 
 import fcntl
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +10,11 @@ from pathlib import Path
 from pinterest_pipeline.broker.node import Node, node_address
 from pinterest_pipeline.config import OWN_S3, Settings
 from pinterest_pipeline.engines.duckdb import DuckDBEngine
-from pinterest_pipeline.errors import (
-    AlreadyRunning,
-    MissingPart,
-    Unavailable,
-)
+from pinterest_pipeline.errors import AlreadyRunning, MissingPart, Unavailable
 from pinterest_pipeline.eventlog.base import EventLog
-from pinterest_pipeline.eventlog.partitioners import kafka_partition, kinesis_shard
+from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.objects.store import open_store
 from pinterest_pipeline.records import names
@@ -59,10 +56,25 @@ class Workspace:
     def topics_log(self) -> EventLog:
         if self.settings.log.home == "kafka":
             return self._kafka_log()
-        return self._log("topics.sqlite", kafka_partition)
+        self.root.mkdir(parents=True, exist_ok=True)
+        settings = self.settings.log
+        return SqliteEventLog(
+            self.root / "topics.sqlite",
+            kafka_partition,
+            settings.max_record_bytes,
+            session_seconds=settings.session_seconds,
+        )
 
-    def streams_log(self) -> EventLog:
-        return self._log("streams.sqlite", kinesis_shard)
+    def streams_log(self) -> SqliteStreamLog:
+        self.root.mkdir(parents=True, exist_ok=True)
+        settings = self.settings
+        return SqliteStreamLog(
+            self.root / "streams.sqlite",
+            settings.log.max_record_bytes,
+            settings.log.session_seconds,
+            settings.kinesis.transition_seconds,
+            settings.kinesis.shard_limits,
+        )
 
     def objects(self) -> ObjectStore:
         settings = self.settings.objects
@@ -110,9 +122,7 @@ class Workspace:
         try:
             from pinterest_pipeline.eventlog.kafka import KafkaEventLog
         except ImportError:
-            raise MissingPart(
-                "the client of Kafka is not installed", "uv pip install 'pinterest-data-pipeline[kafka]'"
-            ) from None
+            raise MissingPart("the client of Kafka is not installed", "kafka") from None
         settings = self.settings.kafka
         address = settings.bootstrap_servers or node_address(self.kafka)
         if address is None and not settings.port:
@@ -123,16 +133,6 @@ class Workspace:
         address = address or f"127.0.0.1:{settings.port}"
         intents = self.root / "gateway" / "idempotency.sqlite"
         return KafkaEventLog(address, settings, kafka_partition, self.settings.log.max_record_bytes, intents)
-
-    def _log(self, name: str, partitioner: Callable[[bytes, int], int]) -> EventLog:
-        self.root.mkdir(parents=True, exist_ok=True)
-        settings = self.settings.log
-        return SqliteEventLog(
-            self.root / name,
-            partitioner,
-            settings.max_record_bytes,
-            session_seconds=settings.session_seconds,
-        )
 
     def _table(self, branch: Branch, name: str) -> Table:
         return Table(self.root / "tables" / branch / name)

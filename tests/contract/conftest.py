@@ -13,6 +13,7 @@ from pinterest_pipeline.eventlog.base import EventLog
 from pinterest_pipeline.eventlog.kafka import KafkaEventLog
 from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway.app import create_app
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
 from tests.asking import Asking, OpenGateway
@@ -25,6 +26,10 @@ PIN, GEO = "124df56aef51.pin", "124df56aef51.geo"
 
 def _sqlite(request: pytest.FixtureRequest, folder: Path) -> Opener:
     return lambda: SqliteEventLog(folder / "log.sqlite", kafka_partition, MAX_RECORD_BYTES)
+
+
+def _streams(request: pytest.FixtureRequest, folder: Path) -> Opener:
+    return lambda: SqliteStreamLog(folder / "log.sqlite", MAX_RECORD_BYTES)
 
 
 def _kafka(request: pytest.FixtureRequest, folder: Path) -> Opener:
@@ -51,7 +56,11 @@ def _empty(address: str, log: KafkaEventLog) -> None:
             deleted.exception(10)
 
 
-HOMES: dict[str, Callable[[pytest.FixtureRequest, Path], Opener]] = {"sqlite": _sqlite, "kafka": _kafka}
+HOMES: dict[str, Callable[[pytest.FixtureRequest, Path], Opener]] = {
+    "sqlite": _sqlite,
+    "streams": _streams,
+    "kafka": _kafka,
+}
 _MARKS = {"kafka": [pytest.mark.services]}
 
 
@@ -80,14 +89,16 @@ def log(open_log: Opener) -> EventLog:
 def open_gateway(log: EventLog, tmp_path: Path) -> Iterator[OpenGateway]:
     """One more gateway over the log and the same instances; each may be the only one that is left."""
     stores: list[ConsumerStore] = []
+    streams = SqliteStreamLog(tmp_path / "streams.sqlite", MAX_RECORD_BYTES)
 
     def opener(timeout_seconds: float = 300.0) -> Asking:
         stores.append(ConsumerStore(tmp_path / "gateway", timeout_seconds))
-        return Asking(create_app(GatewaySettings(), log, log, consumers=stores[-1]))
+        return Asking(create_app(GatewaySettings(), log, streams, consumers=stores[-1]))
 
     yield opener
     for store in stores:
         store.close()
+    streams.close()
 
 
 @pytest.fixture

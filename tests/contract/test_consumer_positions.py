@@ -50,6 +50,24 @@ def test_a_lost_answer_comes_again_for_its_key_as_it_was(gateway: Asking) -> Non
     assert consumer.values(key="b") == [3]
 
 
+def test_a_partition_that_is_gone_is_named(gateway: Asking, log: EventLog) -> None:
+    consumer = gateway.consumer()
+    consumer.done("/assignments", {"partitions": [{"topic": GEO, "partition": 3}]})
+    log.delete(GEO)
+    log.create(GEO, 2)
+    assert code(consumer.get()) == (404, 40402)
+
+
+def test_a_time_before_1970_is_the_beginning(gateway: Asking) -> None:
+    send(gateway, PIN, 1, 2)
+    consumer = gateway.consumer().subscribe(PIN)
+    assert consumer.values() == [1, 2]
+    for before in ("1969-12-31T23:59:59.999Z", "1969-12-31T23:59:59.997Z", "0001-01-01T00:00:00Z"):
+        at = {"topic": PIN, "partition": 0, "timestamp": before}
+        consumer.done("/positions", {"timestamps": [at]})
+        assert consumer.values() == [1, 2]
+
+
 def test_an_instance_outlives_its_gateway(gateway: Asking, open_gateway: OpenGateway) -> None:
     send(gateway, PIN, 1, 2, 3)
     consumer = gateway.consumer().subscribe(PIN)

@@ -8,7 +8,14 @@ from contextlib import suppress
 
 import pytest
 
-from pinterest_pipeline.errors import BadInput, TopicExists, Unavailable, UnknownTopic
+from pinterest_pipeline.errors import (
+    BadInput,
+    TopicExists,
+    Unavailable,
+    UnknownGroup,
+    UnknownPartition,
+    UnknownTopic,
+)
 from pinterest_pipeline.eventlog.base import EventLog, Headers, Receipt, Record, Refusal, StoredRecord
 
 WAIT = 30
@@ -95,6 +102,7 @@ def test_offsets_are_found_by_time(log: EventLog) -> None:
     }  # fmt: skip
     assert {step: offsets[1] for step, offsets in found.items() if step in (30, 50)} == {30: 0, 50: 1}
     assert {offsets[2] for offsets in found.values()} == {0}
+    assert [log.offsets_at(PIN, time)[0] for time in (0, -1, -2, -(10**12))] == [0, 0, 0, 0]
 
 
 def test_beginnings_and_ends(log: EventLog) -> None:
@@ -192,6 +200,27 @@ def test_timestamps_are_of_now_or_as_they_were_given(log: EventLog) -> None:
     assert times[0] == before - 9_000
     assert times[1] in (before - 10_000, times[0])
     assert before <= times[2] == given[0].timestamp <= time.time_ns() // 1_000_000
+
+
+def test_a_time_to_come_is_refused_and_moves_no_other_record(log: EventLog) -> None:
+    log.create(PIN, 1)
+    (refused,) = append(log, [Record(b"a", timestamp=time.time_ns() // 1_000_000 + 2 * 60 * 60 * 1_000)])
+    assert isinstance(refused, Refusal)
+    assert refused.code == "invalid_timestamp"
+    (landed,) = receipts(log, [Record(b"b")])
+    assert landed.timestamp <= time.time_ns() // 1_000_000
+
+
+@pytest.mark.parametrize("name", ["__consumer_offsets", f"{PIN}\0x", " ", "é", "x" * 250, "a/b", ""])
+def test_a_name_of_no_topic_is_unknown(log: EventLog, name: str) -> None:
+    log.create(PIN, 1)
+    log.commit("readers", PIN, {0: 0})  # makes Kafka's own topic, if it is not there
+    for ask in (log.describe, log.delete, log.beginnings, log.ends, lambda topic: log.read(topic, 0, 0, 1)):
+        with pytest.raises(UnknownTopic):
+            ask(name)
+    assert log.committed("readers", PIN) == {0: 0}
+    with pytest.raises(UnknownGroup):
+        log.describe_group("readers\0x")
 
 
 def test_the_cluster_is_the_same_for_all(log: EventLog, open_log: Opener) -> None:
@@ -304,9 +333,9 @@ def test_an_unknown_topic_is_named(log: EventLog, call: Callable[[EventLog], obj
 
 def test_an_unknown_partition_is_named(log: EventLog) -> None:
     log.create(PIN, 2)
-    with pytest.raises(BadInput, match="partition 2"):
+    with pytest.raises(UnknownPartition, match="partition 2"):
         log.read(PIN, 2, 0, 1)
-    with pytest.raises(BadInput, match="partition 2"):
+    with pytest.raises(UnknownPartition, match="partition 2"):
         log.commit("sink", PIN, {0: 1, 2: 1})
     assert log.committed("sink", PIN) == {}
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pinterest_pipeline.config import Settings, SinkSettings, StreamSettings
+from pinterest_pipeline.config import KinesisSettings, Settings, SinkSettings, StreamSettings
 from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.landing import run_sink
 from pinterest_pipeline.outcome import disagreements, outcome
@@ -32,7 +32,12 @@ JsonPost = dict[str, dict[str, Any]]
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return Workspace(
-        Settings(data=tmp_path, sink=SinkSettings(flush_size=50), stream=StreamSettings(batch_records=90))
+        Settings(
+            data=tmp_path,
+            sink=SinkSettings(flush_size=50),
+            stream=StreamSettings(batch_records=90),
+            kinesis=KinesisSettings(transition_seconds=0),
+        )
     )
 
 
@@ -119,6 +124,32 @@ def test_sending_again_in_another_order_between_loads_changes_nothing(workspace:
         for table in TABLES:
             counts = account[branch][table]
             assert (counts.landed, counts.clean, counts.duplicate) == (350, 200, 150)
+
+
+def test_a_stream_is_loaded_whole_and_in_order_across_reshards(workspace: Workspace) -> None:
+    posts: list[JsonPost] = [{table: wire_row(post[table]) for table in TABLES} for post in generate(120)]
+    expected = oracle_answers(posts)
+    older: list[JsonPost] = [
+        {table: row | {"title": "old"} if table == "pin" else row for table, row in post.items()}
+        for post in posts
+    ]
+    log = workspace.streams_log()
+    append(workspace, older)
+    for change in (
+        lambda stream: log.update_shard_count(stream, 3),
+        lambda stream: log.merge(stream, *(shard.number for shard in log.stream(stream).open_shards[:2])),
+        lambda stream: log.split(stream, log.stream(stream).open_shards[0].number, 2**100),
+    ):
+        for table in TABLES:
+            change(names.stream(workspace.settings.pipeline_id, table))
+        append(workspace, posts)
+    log.close()
+    land(workspace)
+    load(workspace)
+    check(workspace, expected)
+    counts = outcome(workspace).accounts["stream"]["pin"]
+    assert (counts.landed, counts.clean, counts.duplicate) == (480, 120, 360)
+    assert sum(lag.end for lag in lags(workspace)) == 3 * 480 + 3 * 480
 
 
 def test_what_is_bad_is_set_aside_with_its_reason(workspace: Workspace) -> None:

@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.eventlog.base import Record
-from pinterest_pipeline.eventlog.partitioners import kafka_partition, kinesis_shard
+from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway.access import guards, key_file
 from pinterest_pipeline.gateway.app import create_app
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
@@ -23,7 +24,7 @@ from pinterest_pipeline.gateway.server import bind, serve
 folder, figures = Path(sys.argv[1]), Figures()
 settings = GatewaySettings(access=sys.argv[2], consumer_max_wait_seconds=0.1)
 topics = SqliteEventLog(folder / "topics.sqlite", kafka_partition, 2**20)
-streams = SqliteEventLog(folder / "streams.sqlite", kinesis_shard, 2**20)
+streams = SqliteStreamLog(folder / "streams.sqlite", 2**20)
 for log in (topics, streams):
     log.create("known", 2)
 topics.append("known", [Record(b"{}", b"k", 0, headers=(("h", b"v"),)), Record(None, None, 0)]).result()

@@ -1,5 +1,9 @@
 """What the contract suite cannot ask of every home: brokers that are away, gaps, members that were frozen."""
 
+import json
+import os
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -94,6 +98,33 @@ def transaction(producer: Producer, topic: str, values: list[bytes], *, commit: 
         producer.produce(topic, value, partition=0)
     producer.flush()
     producer.commit_transaction() if commit else producer.abort_transaction()
+
+
+def test_who_asks_of_groups_outlives_brokers_that_freeze(tmp_path: Path) -> None:
+    """librdkafka ends the process of a request to a group's coordinator whose time is over."""
+    node = Node(tmp_path / "kafka", CACHE)
+    node.start(lambda _: None)
+    try:
+        jvm = json.loads((tmp_path / "kafka" / "node.json").read_bytes())["pid"]
+        child = [
+            sys.executable,
+            "-m",
+            "tests.services.asking_child",
+            node.address,
+            str(jvm),
+            "intents.sqlite",
+        ]
+        ended = subprocess.run(
+            child,
+            env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    finally:
+        node.stop()
+    assert (ended.returncode, ended.stdout.strip()) == (0, "80"), ended.stderr
 
 
 def test_marks_of_transactions_stop_no_reader(log: KafkaEventLog, topic: str, kafka_broker: Node) -> None:

@@ -19,7 +19,9 @@ from pinterest_pipeline.config import (
 )
 from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway.error_codes import KINDS
+from pinterest_pipeline.gateway.kinesis_wire import KinesisWire
 from pinterest_pipeline.gateway.v3 import v3_operations
 from pinterest_pipeline.sink.keys import KEYS, Key
 
@@ -60,6 +62,22 @@ def test_every_operation_of_rest_v3_is_described(tmp_path: Path) -> None:
     assert len(operations) > 20
     missing = [one.id for one in operations if f"`{one.method} {one.path}`" not in described]
     assert missing == []
+
+
+def test_every_operation_of_kinesis_is_described_with_its_scope(tmp_path: Path) -> None:
+    described = text("docs/reference/kinesis-api.md")
+    with closing(SqliteStreamLog(tmp_path / "log", 2**20)) as log:
+        operations = KinesisWire(GatewaySettings(), log).operations()
+    assert len(operations) == 19
+    rows = [f"| `{one.says}` | {one.access.verb} |" for one in operations if one.access is not None]
+    assert [row for row in rows if row not in described] == []
+
+
+def test_every_setting_of_kinesis_is_described() -> None:
+    described = text("docs/reference/kinesis-api.md")
+    settings = [name for name, _, _ in explained() if name.startswith("PINPIPE_KINESIS__")]
+    assert len(settings) == 2
+    assert all(f"| `{name}` |" in described for name in settings)
 
 
 def test_every_key_of_the_sink_is_described_with_what_it_does() -> None:

@@ -1,6 +1,7 @@
 """What the node needs: Kafka's jars, from Maven Central once, and a JVM."""
 
 import fcntl
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -24,7 +25,9 @@ _JARS: Final = (
 )
 _PARTIAL: Final = "partial-kafka-"
 _LEAST_JAVA: Final = 17
-_GET: Final = "uv pip install 'pinterest-data-pipeline[kafka-server]'"
+_EXTRA: Final = "kafka-server"
+_JGO: Final = "jgo, which fetches Kafka's jars,"
+_PARTS: Final = (("confluent_kafka", "confluent-kafka, the client of Kafka,", "kafka"), ("jgo", _JGO, _EXTRA))
 
 Say = Callable[[str], None]
 
@@ -78,7 +81,7 @@ def _resolved(work: Path) -> "Environment":
         from jgo.env import EnvironmentBuilder, LinkStrategy
         from jgo.maven import MavenContext, PythonResolver
     except ImportError:
-        raise MissingPart("jgo, which fetches Kafka's jars, is not installed", _GET) from None
+        raise MissingPart(f"{_JGO} is not installed", _EXTRA) from None
     context = MavenContext(resolver=PythonResolver(), repo_cache=work / "repository")
     builder = EnvironmentBuilder(context, work / "environments", LinkStrategy.HARD)
     try:
@@ -96,11 +99,19 @@ def java() -> str:
     except ImportError:
         found = shutil.which("java")
     if found is None:
-        raise MissingPart("there is no Java on this machine", _GET)
+        raise MissingPart("there is no Java on this machine", _EXTRA)
     version = _version(found)
     if version < _LEAST_JAVA:
-        raise MissingPart(f"{found} is Java {version}, Kafka needs {_LEAST_JAVA}", _GET)
+        raise MissingPart(f"{found} is Java {version}, Kafka needs {_LEAST_JAVA}", _EXTRA)
     return found
+
+
+def require_parts() -> str:
+    """The JVM of a node, when all its parts are here; raises MissingPart for the first that lacks."""
+    for module, what, extra in _PARTS:
+        if importlib.util.find_spec(module) is None:
+            raise MissingPart(f"{what} is not installed", extra)
+    return java()
 
 
 def _version(program: str) -> int:

@@ -188,10 +188,7 @@ class Node:
             from confluent_kafka import KafkaException
             from confluent_kafka.admin import AdminClient
         except ImportError:
-            raise MissingPart(
-                "confluent-kafka, the client of Kafka, is not installed",
-                "uv pip install 'pinterest-data-pipeline[kafka]'",
-            ) from None
+            raise MissingPart("confluent-kafka, the client of Kafka, is not installed", "kafka") from None
         admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
         deadline = time.monotonic() + _READY_SECONDS
         while not stop.is_set():

@@ -1,7 +1,8 @@
 """Every setting: typed, explained, refused at start by its name. The only reader of the environment.
 
 A setting comes from the environment (`PINPIPE_SINK__FLUSH_SIZE=500`), from `pinpipe.toml` in the current
-folder (`[sink]` `flush_size = 500`), or from its default, in this order. The source database and the
+folder (`[sink]` `flush_size = 500`), from `homes.toml` of the working folder, which says where its topics and
+objects are, or from its default, in this order. The source database and the
 addresses of the HTTP API come from `db_creds.yaml`, as in the original project.
 """
 
@@ -12,6 +13,7 @@ from pinterest_pipeline.config.groups import (
     EngineSettings,
     GatewaySettings,
     KafkaSettings,
+    KinesisSettings,
     LogSettings,
     ObjectSettings,
     SinkSettings,
@@ -23,6 +25,7 @@ from pinterest_pipeline.config.settings import (
     crash_at,
     explained,
     load_settings,
+    remember,
     variables,
 )
 
@@ -33,6 +36,7 @@ __all__ = [
     "EngineSettings",
     "GatewaySettings",
     "KafkaSettings",
+    "KinesisSettings",
     "LogSettings",
     "ObjectSettings",
     "Settings",
@@ -43,5 +47,6 @@ __all__ = [
     "explained",
     "load_credentials",
     "load_settings",
+    "remember",
     "variables",
 ]

@@ -231,6 +231,17 @@ class StreamSettings(Group):
     )
 
 
+class KinesisSettings(Group):
+    transition_seconds: float = Field(
+        0.5,
+        ge=0,
+        description="How long a stream is CREATING, UPDATING or DELETING in Kinesis' API.",
+    )
+    shard_limits: bool = Field(
+        False, description="Whether a shard takes and gives no more in a second than one of Kinesis does."
+    )
+
+
 class EngineSettings(Group):
     memory_limit: str = Field(
         "1GB",

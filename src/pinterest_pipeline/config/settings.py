@@ -1,5 +1,6 @@
 """All settings as one, read from the environment and `pinpipe.toml`, written for child processes."""
 
+import difflib
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ from pinterest_pipeline.config.groups import (
     EngineSettings,
     GatewaySettings,
     KafkaSettings,
+    KinesisSettings,
     LogSettings,
     ObjectSettings,
     SinkSettings,
@@ -33,6 +35,9 @@ from pinterest_pipeline.errors import SettingError
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+
+_HOMES = "homes.toml"
 
 
 class Settings(BaseSettings):
@@ -61,6 +66,7 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = Field(GatewaySettings(), description="The HTTP front of the event log.")
     log: LogSettings = Field(LogSettings(), description="The event log.")
     kafka: KafkaSettings = Field(KafkaSettings(), description="Kafka as the home of topics.")
+    kinesis: KinesisSettings = Field(KinesisSettings(), description="Streams as Kinesis has them.")
     sink: SinkSettings = Field(SinkSettings(), description="Log to objects.")
     objects: ObjectSettings = Field(ObjectSettings(), description="The store of objects.")
     stream: StreamSettings = Field(StreamSettings(), description="Streams to Delta tables.")
@@ -75,7 +81,13 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        here = TomlConfigSettingsSource(settings_cls)
+        named = (source().get("data") for source in (init_settings, env_settings, here))
+        data = next(
+            (Path(str(folder)) for folder in named if folder), settings_cls.model_fields["data"].default
+        )
+        homes = TomlConfigSettingsSource(settings_cls, toml_file=data / _HOMES)
+        return init_settings, env_settings, here, homes
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -92,6 +104,14 @@ def load_settings(**overrides: Any) -> Settings:
             f"the settings cannot be read: {error}",
             "PINPIPE_KAFKA__PROPERTIES and whole groups are JSON objects, pinpipe.toml is TOML",
         ) from None
+
+
+def remember(settings: Settings) -> None:
+    """Keep in the working folder where its topics and objects are, for every later command there."""
+    home, url = json.dumps(settings.log.home), json.dumps(settings.objects.url)
+    path = settings.data / _HOMES
+    path.with_suffix(".tmp").write_text(f"[log]\nhome = {home}\n\n[objects]\nurl = {url}\n", encoding="utf-8")
+    path.with_suffix(".tmp").replace(path)
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
@@ -137,14 +157,17 @@ def _refuse_unknown_variables() -> None:
     known = {variable for variable, _, _ in explained()} | {_CRASH_VARIABLE}
     for name in os.environ:
         if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, 1, cutoff=0.85)
+            guess = f"did you mean {near[0]}? " if near else ""
             raise SettingError(
-                f"the environment variable {name} is no setting", "see 'pinpipe settings' for all names"
+                f"the environment variable {name} is no setting",
+                f"{guess}see 'pinpipe settings' for all names",
             )
 
 
 def _problems(error: ValidationError) -> str:
     return "; ".join(
-        f"{PREFIX}{_joined(problem['loc'])}: {problem['msg']}{_found(problem)}"
+        f"{PREFIX}{_joined(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}{_found(problem)}"
         for problem in error.errors(include_url=False)
     )
 

@@ -215,17 +215,11 @@ class Intents:
             return Begun()
         fingerprint, owner, plan, outcomes = found
         if fingerprint != job.fingerprint:
-            return KeyReused(
-                f"the idempotency key '{job.row[1][:100]}' was used for another request",
-                "give each request a key of its own; repeat a request unchanged",
-            )
+            return KeyReused()
         if outcomes is not None:
             return Over(_OUTCOMES.decode(outcomes))
         if job.row in self._ours or (owner != self._owner.name and self._owner.is_alive(owner)):
-            return KeyInFlight(
-                f"the first request with the idempotency key '{job.row[1][:100]}' is not over",
-                "send again a little later",
-            )
+            return KeyInFlight()
         self._connection.execute(
             "UPDATE intents SET owner = ? WHERE topic_id = ? AND key = ?", (self._owner.name, *job.row)
         )

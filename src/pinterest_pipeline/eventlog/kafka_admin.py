@@ -1,5 +1,7 @@
 """Topics, groups and positions of a cluster, asked and changed through its admin API."""
 
+import re
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -21,7 +23,7 @@ from confluent_kafka.admin import (
 )
 from confluent_kafka.admin import TopicDescription as KafkaTopic
 
-from pinterest_pipeline.errors import BadInput, Forbidden, TopicExists, Unavailable, UnknownTopic
+from pinterest_pipeline.errors import Forbidden, TopicExists, Unavailable, UnknownTopic
 from pinterest_pipeline.eventlog.base import (
     Cluster,
     PartitionDescription,
@@ -33,11 +35,15 @@ from pinterest_pipeline.eventlog.kafka_errors import translated
 T = TypeVar("T")
 
 INTERNAL: Final = "__"
-"""Kafka's own topics begin so."""
+"""Kafka's own topics begin so: for us they are not there."""
+_NAME: Final = re.compile(rf"(?!{INTERNAL})[a-zA-Z0-9._-]{{1,249}}")
+"""The client would cut a name at a NUL, and ask for another topic."""
 _LOGIN_CHECK_SECONDS: Final = 0.1
 _SETTLED_SECONDS: Final = 30.0
 _LISTING_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.05
+_COORDINATOR_SECONDS: Final = 600.0
+"""The time that librdkafka gives a request to the coordinator of a group."""
 _PASSING: Final = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
@@ -61,11 +67,14 @@ class Admin:
         self._clients = clients
         self.client: AdminClient = clients.admin()
         self.seconds = seconds
+        self._lock = threading.Lock()
+        self._replaced: list[tuple[float, AdminClient]] = []
 
     # Topics
 
     def found(self, topic: str) -> KafkaTopic:
         """A topic as the brokers know it at this moment; raises UnknownTopic."""
+        _check_name(topic)
         asked = TopicCollection([topic])
         known: KafkaTopic = self.answer(
             lambda: self.client.describe_topics(asked, request_timeout=self.seconds)[topic], topic
@@ -134,6 +143,7 @@ class Admin:
         self._settle(lambda: self._has_leaders(topic), f"the new topic '{topic}' has no leaders yet")
 
     def delete(self, topic: str) -> None:
+        _check_name(topic)
         self.answer(lambda: self.client.delete_topics([topic], request_timeout=self.seconds)[topic], topic)
         self._settle(lambda: not self._exists(topic), f"the deleted topic '{topic}' is still there")
 
@@ -171,7 +181,8 @@ class Admin:
         return self._known(topic, self._parts(topic), OffsetSpec.latest())
 
     def offsets_at(self, topic: str, timestamp: int) -> dict[int, int]:
-        parts, which = self._parts(topic), OffsetSpec.for_timestamp(timestamp)
+        # For Kafka a time before 1970 is no time: -1 is the end of a partition.
+        parts, which = self._parts(topic), OffsetSpec.for_timestamp(max(0, timestamp))
         found = self._asked_offsets(topic, parts, which)
         if min(found.values()) < 0:  # that is: none so late, or not told; told apart by asking again
             found = self._asked_offsets(topic, parts, which)
@@ -221,15 +232,37 @@ class Admin:
             except KafkaException as error:
                 self.client.poll(0)
                 self._clients.check()
-                if error.args[0].code() == KafkaError._TIMED_OUT:
-                    # A client whose coordinator was killed never asks it again, though it is back.
-                    self.client = self._clients.admin()
                 if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
                     raise translated(error.args[0], what) from None
                 time.sleep(_PAUSE_SECONDS)
             else:
                 self._clients.admitted()
                 return answer
+
+    def of_coordinator(self, ask: "Callable[[AdminClient, float], Future[T]]", what: str) -> T:
+        """As `answer`, for what the coordinator of a group is asked, with a client and the time it has.
+
+        librdkafka ends the whole process when such a request reaches its time or its client is closed under
+        it (https://github.com/confluentinc/librdkafka/issues/4605). So none is made while the brokers are
+        away, each is given up here long before its time, and its client is kept until then.
+        """
+        self.cluster()
+        asked = self.client
+        try:
+            return self.answer(lambda: ask(asked, _COORDINATOR_SECONDS), what)
+        except Unavailable:
+            self._replace(asked)
+            raise
+
+    def _replace(self, client: AdminClient) -> None:
+        """A client whose coordinator was killed never asks it again, though it is back."""
+        with self._lock:
+            if client is not self.client:  # another thread has just done it
+                return
+            now = time.monotonic()
+            kept = [known for known in self._replaced if now - known[0] < 2 * _COORDINATOR_SECONDS]
+            self._replaced = [*kept, (now, client)]
+            self.client = self._clients.admin()
 
     def _awaited(self, asked: "Future[T]", deadline: float) -> T:
         """What came of a request; a refused login ends the wait."""
@@ -240,6 +273,11 @@ class Admin:
             self._clients.check()
             if time.monotonic() > deadline:
                 raise Unavailable("Kafka does not answer", "see whether its brokers run; try again")
+
+
+def _check_name(topic: str) -> None:
+    if not _NAME.fullmatch(topic):
+        raise UnknownTopic(topic)
 
 
 def _gathered(asked: "Mapping[TopicPartition, Future[Any]]") -> "Future[dict[int, int]]":
@@ -259,7 +297,3 @@ def _gathered(asked: "Mapping[TopicPartition, Future[Any]]") -> "Future[dict[int
     for future in asked.values():
         future.add_done_callback(note)
     return together
-
-
-def unknown_partition(topic: str, partition: int) -> BadInput:
-    return BadInput(f"'{topic}' has no partition {partition}", "ask for its partitions first")

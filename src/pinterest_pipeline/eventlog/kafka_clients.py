@@ -133,9 +133,7 @@ def _iam_token(region: str) -> Callable[[str], tuple[str, float]]:
     try:
         from aws_msk_iam_sasl_signer import MSKAuthTokenProvider
     except ImportError:
-        raise MissingPart(
-            "the signer of MSK's tokens is not installed", "uv pip install 'pinterest-data-pipeline[kafka]'"
-        ) from None
+        raise MissingPart("the signer of MSK's tokens is not installed", "kafka") from None
 
     def token(_: str) -> tuple[str, float]:
         text, expires_ms = MSKAuthTokenProvider.generate_auth_token(region)

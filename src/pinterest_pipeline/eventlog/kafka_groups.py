@@ -6,9 +6,9 @@ from typing import Any
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import ConsumerGroupDescription
 
-from pinterest_pipeline.errors import UnknownGroup
+from pinterest_pipeline.errors import UnknownGroup, UnknownPartition
 from pinterest_pipeline.eventlog.base import Group, GroupMember
-from pinterest_pipeline.eventlog.kafka_admin import Admin, unknown_partition
+from pinterest_pipeline.eventlog.kafka_admin import Admin
 from pinterest_pipeline.eventlog.kafka_errors import translated
 
 
@@ -25,9 +25,11 @@ class Groups:
 
     def describe(self, group: str) -> Group:
         """Raises UnknownGroup."""
-        ask, seconds = self._admin.client.describe_consumer_groups, self._admin.seconds
-        known: ConsumerGroupDescription = self._admin.answer(
-            lambda: ask([group], request_timeout=seconds)[group], group
+        if "\0" in group:  # the client would cut the name there, and ask for another group
+            raise UnknownGroup(group)
+        known: ConsumerGroupDescription = self._admin.of_coordinator(
+            lambda client, seconds: client.describe_consumer_groups([group], request_timeout=seconds)[group],
+            group,
         )
         if known.state.name == "DEAD":
             raise UnknownGroup(group)
@@ -48,9 +50,13 @@ class Groups:
     def _positions(self, group: str, parts: list[TopicPartition] | None) -> dict[str, dict[int, int]]:
         """Positions in these partitions, or in all, by topic and number."""
         asked = [ConsumerGroupTopicPartitions(group, parts)]
-        ask, seconds = self._admin.client.list_consumer_group_offsets, self._admin.seconds
         try:
-            answered = self._admin.answer(lambda: ask(asked, request_timeout=seconds)[group], group)
+            answered = self._admin.of_coordinator(
+                lambda client, seconds: client.list_consumer_group_offsets(asked, request_timeout=seconds)[
+                    group
+                ],
+                group,
+            )
         except UnknownGroup:
             return {}
         found: dict[str, dict[int, int]] = {}
@@ -64,13 +70,17 @@ class Groups:
         known = {part.id for part in self._admin.found(topic).partitions}
         for part in positions:
             if part not in known:
-                raise unknown_partition(topic, part)
+                raise UnknownPartition(topic, part)
         if not positions:
             return
         parts = [TopicPartition(topic, part, offset) for part, offset in positions.items()]
         asked = [ConsumerGroupTopicPartitions(group, parts)]
-        ask, seconds = self._admin.client.alter_consumer_group_offsets, self._admin.seconds
-        answered = self._admin.answer(lambda: ask(asked, request_timeout=seconds)[group], topic)
+        answered = self._admin.of_coordinator(
+            lambda client, seconds: client.alter_consumer_group_offsets(asked, request_timeout=seconds)[
+                group
+            ],
+            topic,
+        )
         for kept in answered.topic_partitions:
             if kept.error is not None:
                 raise translated(kept.error, topic)

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from pinterest_pipeline.errors import Unavailable
+from pinterest_pipeline.errors import Unavailable, UnknownPartition
 from pinterest_pipeline.eventlog.base import Part, StoredRecord
-from pinterest_pipeline.eventlog.kafka_admin import Admin, unknown_partition
+from pinterest_pipeline.eventlog.kafka_admin import Admin
 from pinterest_pipeline.eventlog.kafka_clients import Clients
 
 READER: Final = {
@@ -78,7 +78,7 @@ class Reader:
             cursor.close()
         topic, partition = part
         if partition not in {known.id for known in self._admin.found(topic).partitions}:
-            raise unknown_partition(topic, partition)
+            raise UnknownPartition(topic, partition)
         return _Cursor(self._clients, self._admin, part, offset, self._seconds)
 
     def _returned(self, cursor: "_Cursor") -> None:

@@ -5,6 +5,10 @@ from typing import Final
 
 from pinterest_pipeline.errors import BadInput
 
+ACCOUNT: Final = "000000000000"
+"""Stands where AWS has the number of an account."""
+
+_STREAM_ARN: Final = f"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/"
 _DIGITS: Final = 55
 _SEQUENCE: Final = re.compile(r"4[0-9]{55}")
 _SHARD: Final = re.compile(r"shardId-([0-9]{12})")
@@ -33,3 +37,8 @@ def partition_of(shard: str) -> int:
     if match is None:
         raise BadInput(f"'{shard[:100]}' is no shard's name", "shards are named like shardId-000000000000")
     return int(match[1])
+
+
+def stream_arn(name: str) -> str:
+    """The Amazon resource name of a stream."""
+    return _STREAM_ARN + name

@@ -7,13 +7,13 @@ a lock that all instances of the file share. Reads have connections of their own
 import os
 import sqlite3
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from pinterest_pipeline.errors import PipelineError
+from pinterest_pipeline.errors import PipelineError, UnknownPartition
 from pinterest_pipeline.eventlog import sqlite_groups, sqlite_topics
 from pinterest_pipeline.eventlog.base import (
     READ_BYTES,
@@ -31,13 +31,15 @@ from pinterest_pipeline.eventlog.sqlite_file import prepared, unopened
 from pinterest_pipeline.eventlog.sqlite_groups import Member
 from pinterest_pipeline.eventlog.sqlite_readers import Readers, offset_at, records
 from pinterest_pipeline.eventlog.sqlite_subscription import SqliteSubscription
-from pinterest_pipeline.eventlog.sqlite_topics import BROKER, unknown_partition
+from pinterest_pipeline.eventlog.sqlite_topics import BROKER
 from pinterest_pipeline.eventlog.sqlite_writer import Transaction, Writer, now_ms, place
 
-_RECORD_OVERHEAD: Final = 200
+RECORD_OVERHEAD: Final = 200
 """Bytes a waiting record takes beside its key and value, about."""
 
 _DAY_SECONDS: Final = 24 * 60 * 60
+_MOST_AHEAD_MS: Final = 60 * 60 * 1000
+"""How far after now a record's time may be, as Kafka has it: the records behind it are never before it."""
 
 
 class SqliteEventLog:
@@ -76,16 +78,22 @@ class SqliteEventLog:
         self, topic: str, records: Sequence[Record], once: Once | None = None
     ) -> Future[list[Receipt | Refusal]]:
         return self._writer.submit(
-            lambda transaction: place(transaction, topic, records, once, self._choose),
-            _RECORD_OVERHEAD * len(records) + sum(map(_size, records)),
+            lambda transaction: place(transaction, topic, records, once, self._choose_all, now_ms()),
+            RECORD_OVERHEAD * len(records) + sum(map(record_size, records)),
             once.key if once else None,
         )
 
+    def _choose_all(
+        self, topic_id: int, partitions: int, records: Sequence[Record]
+    ) -> Iterator[int | Refusal]:
+        return (self._choose(topic_id, partitions, record) for record in records)
+
     def _choose(self, topic_id: int, partitions: int, record: Record) -> int | Refusal:
-        size = _size(record)
-        if size > self._max_record_bytes:
-            reason = f"key, value and headers have {size} bytes, the log takes {self._max_record_bytes}"
-            return Refusal("record_too_large", reason)
+        if refusal := self._too_large(record):
+            return refusal
+        if record.timestamp is not None and record.timestamp > now_ms() + _MOST_AHEAD_MS:
+            reason = f"the time {record.timestamp} ms is more than an hour after now"
+            return Refusal("invalid_timestamp", reason)
         if record.partition is not None:
             if 0 <= record.partition < partitions:
                 return record.partition
@@ -93,9 +101,19 @@ class SqliteEventLog:
             return Refusal("unknown_partition", reason)
         if record.key is not None:
             return self._partitioner(record.key, partitions)
+        return self._turn(topic_id) % partitions
+
+    def _too_large(self, record: Record) -> Refusal | None:
+        size = record_size(record)
+        if size <= self._max_record_bytes:
+            return None
+        reason = f"key, value and headers have {size} bytes, the log takes {self._max_record_bytes}"
+        return Refusal("record_too_large", reason)
+
+    def _turn(self, topic_id: int) -> int:
         turn = self._turns.get(topic_id, 0)
         self._turns[topic_id] = turn + 1
-        return turn % partitions
+        return turn
 
     def create(
         self,
@@ -105,10 +123,15 @@ class SqliteEventLog:
         configs: Mapping[str, str] | None = None,
     ) -> None:
         sqlite_topics.check(partitions, replication, configs)
-        self._writer.submit(lambda transaction: sqlite_topics.create(transaction, topic, partitions)).result()
+        self._writer.submit(
+            lambda transaction: sqlite_topics.create(transaction, topic, partitions, now_ms())
+        ).result()
 
     def delete(self, topic: str) -> None:
         self._writer.submit(lambda transaction: sqlite_topics.delete(transaction, topic)).result()
+        self._purge()
+
+    def _purge(self) -> None:
         while self._writer.submit(sqlite_topics.purge).result():  # in small steps: others wait for none of it
             pass
 
@@ -120,7 +143,7 @@ class SqliteEventLog:
         with self._readers.one() as reader:
             known = sqlite_topics.partitions(reader, topic)
             if partition not in known:
-                raise unknown_partition(topic, partition)
+                raise UnknownPartition(topic, partition)
             return records(reader, known[partition][0], partition, offset, max_records, max_bytes)
 
     def beginnings(self, topic: str) -> dict[int, int]:
@@ -157,7 +180,7 @@ class SqliteEventLog:
             partitions = transaction.topic(topic).partitions
             for number in positions:
                 if not 0 <= number < len(partitions):
-                    raise unknown_partition(topic, number)
+                    raise UnknownPartition(topic, number)
             kept = [(partitions[number].id, position) for number, position in positions.items()]
             sqlite_groups.keep(transaction.connection, group, kept)
 
@@ -200,7 +223,7 @@ class SqliteEventLog:
         self._lock.close()
 
 
-def _size(record: Record) -> int:
+def record_size(record: Record) -> int:
     """The bytes of key, value and headers."""
     value, key, headers = record.value, record.key, record.headers
     size = (len(value) if value else 0) + (len(key) if key else 0)

@@ -19,7 +19,8 @@ BUSY_SECONDS: Final = 30.0
 _PAGE_BYTES: Final = 8_192  # some ten posts; larger pages make a commit of one record heavier
 _CHECKPOINT_PAGES: Final = 2_000
 _KEPT_WAL_BYTES: Final = 64 * 2**20
-_VERSION: Final = 2
+_VERSION: Final = 3
+_VERSION_WITH_ID: Final = 2
 _SMALL_ROOM: Final = 2**20
 _ROWS_PER_INSERT: Final = 250
 
@@ -87,6 +88,30 @@ _VERSION_2: Final = (
     "CREATE INDEX holdings_by_member ON holdings (member_id)",
 )
 
+# What a topic is as a stream. Hash keys are 32 hexadecimal digits, so that the order of the texts is theirs.
+_VERSION_3: Final = (
+    """CREATE TABLE streams (
+        topic_id INTEGER PRIMARY KEY,
+        status TEXT NOT NULL,
+        until_ms INTEGER NOT NULL,
+        retention_hours INTEGER NOT NULL,
+        tags TEXT NOT NULL
+    )""",
+    """CREATE TABLE shards (
+        partition_id INTEGER PRIMARY KEY,
+        topic_id INTEGER NOT NULL,
+        first_hash TEXT NOT NULL,
+        last_hash TEXT NOT NULL,
+        parent INTEGER,
+        adjacent_parent INTEGER,
+        start_offset INTEGER NOT NULL,
+        beginning INTEGER NOT NULL,
+        created_ms INTEGER NOT NULL,
+        closed_ms INTEGER
+    )""",
+    "CREATE INDEX shards_by_topic ON shards (topic_id)",
+)
+
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection in autocommit mode whose commits are on the disk when they return."""
@@ -123,7 +148,7 @@ def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
     if not version and not names:
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode = WAL")
-        _migrate(connection, (*_VERSION_1, *_VERSION_2))
+        _migrate(connection, 0)
     elif not version or not names.issuperset(("topics", "partitions", "records", "positions")):
         raise _not_a_log(path)
     elif version > _VERSION:
@@ -132,15 +157,17 @@ def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
             "use the newer program, or choose another folder",
         )
     elif version < _VERSION:
-        _migrate(connection, _VERSION_2)
+        _migrate(connection, version)
 
 
-def _migrate(connection: sqlite3.Connection, statements: Sequence[str]) -> None:
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
     """Bring the file to this version in one transaction: who is killed here leaves it as it was."""
     connection.execute("BEGIN IMMEDIATE")
-    for statement in statements:
-        connection.execute(statement)
-    connection.execute("INSERT INTO log VALUES (?)", (secrets.token_hex(16),))
+    for statements in (_VERSION_1, _VERSION_2, _VERSION_3)[version:]:
+        for statement in statements:
+            connection.execute(statement)
+    if version < _VERSION_WITH_ID:
+        connection.execute("INSERT INTO log VALUES (?)", (secrets.token_hex(16),))
     connection.execute(f"PRAGMA user_version = {_VERSION}")
     connection.execute("COMMIT")
 

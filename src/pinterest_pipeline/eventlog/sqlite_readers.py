@@ -102,8 +102,10 @@ def _some(rows: Iterable[_Row], number: int, max_bytes: int) -> list[StoredRecor
     return found
 
 
-def offset_at(reader: sqlite3.Connection, partition_id: int, end: int, timestamp: int) -> int:
-    """The first offset before `end` whose timestamp is not before this one, else `end`.
+def offset_at(
+    reader: sqlite3.Connection, partition_id: int, end: int, timestamp: int, beginning: int = 0
+) -> int:
+    """The first offset from `beginning` to `end` whose timestamp is not before this one, else `end`.
 
     Timestamps never decrease, so a search by halves finds it; the reader must see one state of the file.
     """
@@ -113,4 +115,5 @@ def offset_at(reader: sqlite3.Connection, partition_id: int, end: int, timestamp
         row = reader.execute("SELECT timestamp FROM records WHERE position = ?", (first | offset,)).fetchone()
         return int(row[0])
 
-    return bisect.bisect_left(range(end), timestamp, key=timestamp_of)
+    offsets = range(beginning, end)
+    return beginning + bisect.bisect_left(offsets, timestamp, key=timestamp_of)

@@ -8,7 +8,7 @@ from pinterest_pipeline.errors import BadInput, TopicExists, UnknownTopic
 from pinterest_pipeline.eventlog.base import PartitionDescription, TopicDescription
 from pinterest_pipeline.eventlog.sqlite_file import LAST_OFFSET, OFFSET_BITS
 from pinterest_pipeline.eventlog.sqlite_groups import tell_all
-from pinterest_pipeline.eventlog.sqlite_writer import Transaction, now_ms
+from pinterest_pipeline.eventlog.sqlite_writer import Transaction
 
 BROKER: Final = 0
 _PURGED_AT_ONCE: Final = 20_000
@@ -30,24 +30,30 @@ def check(partitions: int, replication: int | None, configs: Mapping[str, str] |
         )
 
 
-def create(transaction: Transaction, topic: str, partitions: int) -> None:
+def create(transaction: Transaction, topic: str, partitions: int, now: int) -> int:
+    """Make a topic and return its id; `now` is in milliseconds since 1970."""
     execute = transaction.connection.execute
     if execute("SELECT 1 FROM topics WHERE name = ?", (topic,)).fetchone():
         raise TopicExists(topic)
     (latest,) = execute("SELECT coalesce(max(created_ms), 0) FROM topics").fetchone()
-    created = max(now_ms(), latest + 1)
+    created = max(now, latest + 1)
     topic_id = execute("INSERT INTO topics (name, created_ms) VALUES (?, ?)", (topic, created)).lastrowid
     transaction.connection.executemany(
         "INSERT INTO partitions (topic_id, partition) VALUES (?, ?)",
         [(topic_id, number) for number in range(partitions)],
     )
     tell_all(transaction.connection)
+    assert topic_id is not None
+    return topic_id
 
 
 def delete(transaction: Transaction, topic: str) -> None:
     topic_id = transaction.topic(topic).id
     transaction.flush()  # records of this very group may belong to the topic
-    transaction.connection.execute("UPDATE topics SET name = NULL WHERE id = ?", (topic_id,))
+    execute = transaction.connection.execute
+    execute("UPDATE topics SET name = NULL WHERE id = ?", (topic_id,))
+    execute("DELETE FROM streams WHERE topic_id = ?", (topic_id,))
+    execute("DELETE FROM shards WHERE topic_id = ?", (topic_id,))
     tell_all(transaction.connection)
 
 
@@ -102,7 +108,3 @@ def describe(reader: sqlite3.Connection, topic: str, log_id: str) -> TopicDescri
     topic_id, count, created_ms = row
     layout = tuple(PartitionDescription(number, BROKER, (BROKER,), (BROKER,)) for number in range(count))
     return TopicDescription(topic, f"{log_id}-{topic_id}", layout, created_ms)
-
-
-def unknown_partition(topic: str, partition: int) -> BadInput:
-    return BadInput(f"'{topic}' has no partition {partition}", "ask for its partitions first")

@@ -4,7 +4,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from pinterest_pipeline.eventlog.base import Once, Receipt, Record, Refusal
 from pinterest_pipeline.eventlog.filelock import FileLock
 from pinterest_pipeline.eventlog.sqlite_file import OFFSET_BITS, insert, translated
 from pinterest_pipeline.eventlog.sqlite_requests import Outcomes, Requests
+from pinterest_pipeline.eventlog.sqlite_shards import OpenShards, open_shards
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ class Transaction:
         self.connection = connection
         self.requests = Requests(connection, keys)
         self._topics: dict[str, _Topic] = {}
+        self._shards: dict[str, OpenShards] = {}
         self._values: list[int | bytes | None] = []
 
     def topic(self, name: str) -> _Topic:
@@ -63,6 +65,13 @@ class Transaction:
             known = self._topics[name] = _Topic(rows[0][0], [_Partition(*row[1:]) for row in rows])
         return known
 
+    def open_shards(self, stream: str, now: int) -> OpenShards:
+        """Where records of a stream go within this transaction; `now` in ms. Raises UnknownTopic."""
+        known = self._shards.get(stream)
+        if known is None:
+            known = self._shards[stream] = open_shards(self.connection, stream, now)
+        return known
+
     def add(self, topic: _Topic, number: int, record: Record, now: int) -> Receipt:
         """Put a record at the end of a partition, at a time that is never before its predecessor's."""
         partition = topic.partitions[number]
@@ -76,7 +85,7 @@ class Transaction:
         return Receipt(number, offset, timestamp)
 
     def flush(self) -> None:
-        """Write what was added, and forget what is known of topics: the next job may delete one."""
+        """Write what was added, and forget what is known of topics: the next job may change them."""
         insert(self.connection, "records", 5, self._values)
         for topic in self._topics.values():
             changed = [
@@ -88,6 +97,7 @@ class Transaction:
             )
         self._values = []
         self._topics = {}
+        self._shards = {}
 
 
 @dataclass(slots=True)
@@ -210,19 +220,20 @@ def place(
     topic_name: str,
     records: Sequence[Record],
     once: Once | None,
-    choose: Callable[[int, int, Record], int | Refusal],
+    choose: Callable[[int, int, Sequence[Record]], Iterable[int | Refusal]],
+    now: int,
 ) -> Outcomes:
-    """Add records where `choose(topic id, partitions, record)` says, or not at all when it refuses one.
+    """Add records where `choose(topic id, partitions, records)` says, but for those that it refuses.
+
+    `now` is in milliseconds since 1970.
 
     A request that is remembered adds nothing, and gets what it got; raises UnknownTopic and KeyReused.
     """
     topic = transaction.topic(topic_name)
     if once and (known := transaction.requests.outcomes(topic.id, once)) is not None:
         return known
-    count, now = len(topic.partitions), now_ms()
     outcomes: Outcomes = []
-    for record in records:
-        chosen = choose(topic.id, count, record)
+    for record, chosen in zip(records, choose(topic.id, len(topic.partitions), records), strict=True):
         if isinstance(chosen, Refusal):
             outcomes.append(chosen)
         else:

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 
 from pinterest_pipeline.config import GatewaySettings, LogSettings
 from pinterest_pipeline.eventlog.base import EventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
 from pinterest_pipeline.gateway.consumers import ConsumerOperations
 from pinterest_pipeline.gateway.description import described
@@ -16,6 +17,7 @@ from pinterest_pipeline.gateway.figures import Figures
 from pinterest_pipeline.gateway.kafka_v2 import KafkaV2
 from pinterest_pipeline.gateway.kafka_v2_topics import KafkaV2Topics
 from pinterest_pipeline.gateway.kinesis_routes import KinesisProxy
+from pinterest_pipeline.gateway.kinesis_wire import KinesisWire
 from pinterest_pipeline.gateway.operations import Operation
 from pinterest_pipeline.gateway.routes import Router
 from pinterest_pipeline.gateway.service import Service
@@ -27,7 +29,7 @@ DEFAULT_SHARDS: Final = LogSettings().shards
 def create_app(
     settings: GatewaySettings,
     topics: EventLog,
-    streams: EventLog,
+    streams: SqliteStreamLog,
     default_shards: int = DEFAULT_SHARDS,
     guards: Sequence[Guard] = (),
     observers: Sequence[Observer] = (),
@@ -54,6 +56,7 @@ def create_app(
             *(ConsumerOperations(settings, topics, consumers).operations() if consumers else ()),
             *v3_operations(settings, topics),
             *KinesisProxy(settings, streams, default_shards).operations(),
+            *KinesisWire(settings, streams).operations(),
             *Service({"topics": topics, "streams": streams}, counted).operations(),
         ],
         secured=bool(guards),

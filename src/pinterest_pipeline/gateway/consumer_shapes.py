@@ -22,6 +22,7 @@ Format = Literal["binary", "json"]
 _NEEDS_REGISTRY: Final = ("avro", "jsonschema", "protobuf")
 _MAX_NAME: Final = 255
 _MAX_BYTES: Final = 2**31 - 1
+_NUMBER: Final = re.compile(r"-?[0-9]{1,18}")
 _PART: Final = re.compile(r"([a-zA-Z0-9._-]{1,249}):([0-9]{1,10})")
 
 
@@ -202,7 +203,7 @@ def _plain(value: bool | int | str) -> bool | int | str:
     """The number or truth that a text says, as Confluent's own clients send them."""
     if not isinstance(value, str):
         return value
-    return {"true": True, "false": False}.get(value, int(value) if value.isdecimal() else value)
+    return {"true": True, "false": False}.get(value, int(value) if _NUMBER.fullmatch(value) else value)
 
 
 def _whole(value: Any, least: int) -> bool:
@@ -276,8 +277,8 @@ def seek(body: bytes) -> Seek | Fault:
 
 def query_number(name: str, text: str | None) -> int | Fault | None:
     """A number of a query; None without one, which clients also send as -1."""
-    if text is None or re.fullmatch(r"-[0-9]{1,18}", text):
+    if text is None:
         return None
-    if re.fullmatch(r"[0-9]{1,18}", text):
-        return int(text)
+    if _NUMBER.fullmatch(text):
+        return None if text.startswith("-") else int(text)
     return Fault(MISSING_VALUE, f"{name} is a whole number, not '{text[:100]}'")

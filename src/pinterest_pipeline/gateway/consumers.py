@@ -11,6 +11,7 @@ from pinterest_pipeline.errors import BadInput
 from pinterest_pipeline.eventlog.base import EventLog, Part
 from pinterest_pipeline.gateway import consumer_shapes as shapes
 from pinterest_pipeline.gateway import error_codes, media, responses
+from pinterest_pipeline.gateway.address import own_address
 from pinterest_pipeline.gateway.consumer_file import Instance
 from pinterest_pipeline.gateway.consumer_instances import Consumers
 from pinterest_pipeline.gateway.consumer_records import ConsumerRecords
@@ -202,15 +203,7 @@ class ConsumerOperations:
         name, settings = new
         await run_in_threadpool(self._consumers.create, group, name, settings)
         path = f"/consumers/{quote(group, safe='')}/instances/{quote(name, safe='')}"
-        return responses.kafka(shapes.CreatedConsumer(name, self._address(request) + path))
-
-    def _address(self, request: Request) -> str:
-        """Where callers find the gateway. Not from the Host header: anybody can write anything there."""
-        if self._settings.advertised_url:
-            return self._settings.advertised_url.rstrip("/")
-        host, port = request.scope.get("server") or (self._settings.host, self._settings.port)
-        name = f"[{host}]" if ":" in host else host
-        return f"{request.scope['scheme']}://{name}:{port}"
+        return responses.kafka(shapes.CreatedConsumer(name, own_address(request, self._settings) + path))
 
     def _delete(self, instance: Instance, _: bytes, __: Request) -> Answer:
         self._consumers.remove(instance)

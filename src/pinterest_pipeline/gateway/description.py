@@ -25,7 +25,8 @@ def described(operations: Sequence[Operation], *, secured: bool) -> list[Operati
 
     def document() -> tuple[bytes, bytes]:
         if not written:
-            made = openapi.document(described, version("pinterest-data-pipeline"), secured=secured)
+            with_paths = [operation for operation in described if not operation.target]
+            made = openapi.document(with_paths, version("pinterest-data-pipeline"), secured=secured)
             written.append((msgspec.json.encode(made), openapi_page.render(made).encode()))
         return written[0]
 

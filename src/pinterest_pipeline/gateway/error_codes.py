@@ -34,6 +34,24 @@ EXISTS: Final = Kind(400, 40002, "ResourceInUseException", "the topic or stream 
 INVALID_ITERATOR: Final = Kind(
     400, 400, "InvalidArgumentException", "a shard iterator that is not of this stream"
 )
+EXPIRED_ITERATOR: Final = Kind(
+    400, 400, "ExpiredIteratorException", "a shard iterator that is older than five minutes"
+)
+EXPIRED_TOKEN: Final = Kind(
+    400, 400, "ExpiredNextTokenException", "a token of a list that is older than five minutes"
+)
+INVALID_ARGUMENT: Final = Kind(
+    400, 400, "InvalidArgumentException", "a value does not fit the stream or the shard as it is"
+)
+STREAM_IN_USE: Final = Kind(
+    400, 400, "ResourceInUseException", "the stream is being made, changed or deleted"
+)
+LIMIT_EXCEEDED: Final = Kind(
+    400, 400, "LimitExceededException", "more streams, shards or tags than there may be"
+)
+UNKNOWN_ACTION: Final = Kind(
+    400, 400, "UnknownOperationException", "Kinesis has no operation of that name, or we do not answer it"
+)
 TOO_LARGE: Final = Kind(
     413, 413, "RequestEntityTooLargeException", "the body or the number of records is too large"
 )
@@ -156,6 +174,11 @@ def kinesis_status(kind: Kind) -> int:
         if kind in (MISSING_VALUE, NOT_JSON, UNKNOWN_TOPIC, UNKNOWN_PARTITION, RECORD_TOO_LARGE)
         else kind.status
     )
+
+
+def kinesis_wire_status(kind: Kind) -> int:
+    """Kinesis itself answers 400 to whatever the caller did wrong."""
+    return kind.status if kind.status >= 500 else 400
 
 
 def kafka_v3_code(kind: Kind) -> int:

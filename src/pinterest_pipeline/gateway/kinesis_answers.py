@@ -1,19 +1,17 @@
 """What the Kinesis half answers, in the shapes of AWS (pure)."""
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from pinterest_pipeline.eventlog.base import Receipt, Refusal, StoredRecord, TopicDescription
-from pinterest_pipeline.eventlog.partitioners import hash_range
-from pinterest_pipeline.eventlog.sequence import sequence_number, shard_id
+from pinterest_pipeline.eventlog import streams
+from pinterest_pipeline.eventlog.base import Receipt, Refusal, StoredRecord
+from pinterest_pipeline.eventlog.sequence import sequence_number, shard_id, stream_arn
+from pinterest_pipeline.eventlog.streams import Status, Stream
 from pinterest_pipeline.gateway.error_codes import REFUSED, Fault
 from pinterest_pipeline.gateway.responses import Answer, kinesis
-
-_ARN: Final = "arn:aws:kinesis:us-east-1:000000000000:stream/"
-_RETENTION_HOURS: Final = 8_760  # the longest Kinesis knows; the log keeps everything
 
 Seconds = Annotated[float, msgspec.Meta(description="Seconds since 1970")]
 
@@ -54,12 +52,28 @@ class StreamRecord(Struct, rename="pascal"):
     partition_key: str
 
 
+class HashKeyRange(Struct, rename="pascal"):
+    """The hash keys of a shard, both included."""
+
+    starting_hash_key: str
+    ending_hash_key: str
+
+
+class ChildShard(Struct, rename="pascal"):
+    """A shard that goes on where one ended."""
+
+    shard_id: str
+    parent_shards: list[str]
+    hash_key_range: HashKeyRange
+
+
 class Records(Struct, rename="pascal"):
-    """Records of a shard, and how to go on behind them."""
+    """Records of a shard, and how to go on behind them: in its children, when the iterator is null."""
 
     records: list[StreamRecord]
-    next_shard_iterator: str
+    next_shard_iterator: str | None
     millis_behind_latest: int
+    child_shards: list[ChildShard] | UnsetType = UNSET
 
 
 class ShardIterator(Struct, rename="pascal"):
@@ -79,22 +93,16 @@ class StreamSummary(Struct, rename="pascal", kw_only=True):
 
     stream_name: str
     stream_arn: str = msgspec.field(name="StreamARN")
-    stream_status: Literal["ACTIVE"] = "ACTIVE"
+    stream_status: Status
     stream_mode_details: StreamMode
     stream_creation_timestamp: Seconds
-
-
-class HashKeyRange(Struct, rename="pascal"):
-    """The hash keys of a shard, both included."""
-
-    starting_hash_key: str
-    ending_hash_key: str
 
 
 class SequenceNumberRange(Struct, rename="pascal"):
     """The sequence numbers of a shard; an open one has no end."""
 
     starting_sequence_number: str
+    ending_sequence_number: str | UnsetType = UNSET
 
 
 class Shard(Struct, rename="pascal"):
@@ -103,6 +111,8 @@ class Shard(Struct, rename="pascal"):
     shard_id: str
     hash_key_range: HashKeyRange
     sequence_number_range: SequenceNumberRange
+    parent_shard_id: str | UnsetType = UNSET
+    adjacent_parent_shard_id: str | UnsetType = UNSET
 
 
 class Metrics(Struct, rename="pascal"):
@@ -116,7 +126,7 @@ class StreamDescription(StreamSummary, rename="pascal", kw_only=True):
 
     shards: list[Shard]
     has_more_shards: bool = False
-    retention_period_hours: int = _RETENTION_HOURS
+    retention_period_hours: int
     enhanced_monitoring: list[Metrics]
     encryption_type: Literal["NONE"] = "NONE"
 
@@ -133,19 +143,28 @@ class Streams(Struct, rename="pascal"):
     has_more_streams: bool
     stream_names: list[str]
     stream_summaries: list[StreamSummary]
+    next_token: str | UnsetType = UNSET
+
+
+def record_placed(outcome: Receipt | Refusal) -> Placed | Fault:
+    if isinstance(outcome, Refusal):
+        return Fault(REFUSED[outcome.code], outcome.reason)
+    return Placed(sequence_number(outcome.offset), shard_id(outcome.partition))
+
+
+def records_placed(outcomes: Sequence[Receipt | Refusal]) -> PlacedRecords:
+    failed = sum(isinstance(outcome, Refusal) for outcome in outcomes)
+    return PlacedRecords(failed, [_placed(outcome) for outcome in outcomes])
 
 
 def record_put(outcome: Receipt | Refusal) -> Answer | Fault:
-    if isinstance(outcome, Refusal):
-        return Fault(REFUSED[outcome.code], outcome.reason)
-    return kinesis(Placed(sequence_number(outcome.offset), shard_id(outcome.partition)), records=1)
+    placed = record_placed(outcome)
+    return placed if isinstance(placed, Fault) else kinesis(placed, records=1)
 
 
 def records_put(outcomes: Sequence[Receipt | Refusal]) -> Answer:
-    failed = sum(isinstance(outcome, Refusal) for outcome in outcomes)
-    return kinesis(
-        PlacedRecords(failed, [_placed(outcome) for outcome in outcomes]), records=len(outcomes) - failed
-    )
+    placed = records_placed(outcomes)
+    return kinesis(placed, records=len(outcomes) - placed.failed_record_count)
 
 
 def _placed(outcome: Receipt | Refusal) -> PlacedOrNot:
@@ -154,7 +173,13 @@ def _placed(outcome: Receipt | Refusal) -> PlacedOrNot:
     return PlacedOrNot(sequence_number(outcome.offset), shard_id(outcome.partition))
 
 
-def records(stored: Iterable[StoredRecord], next_iterator: str, behind_ms: int) -> Answer:
+def records(
+    stored: Iterable[StoredRecord],
+    next_iterator: str | None,
+    behind_ms: int,
+    children: Iterable[streams.Shard] | None,
+) -> Records:
+    """Records of a shard; `children` are told at its end."""
     entries = [
         StreamRecord(
             sequence_number(record.offset),
@@ -164,37 +189,57 @@ def records(stored: Iterable[StoredRecord], next_iterator: str, behind_ms: int) 
         )
         for record in stored
     ]
-    return kinesis(Records(entries, next_iterator, behind_ms), records=len(entries))
+    found = UNSET if children is None else [_child(child) for child in children]
+    return Records(entries, next_iterator, behind_ms, found)
 
 
-def streams(descriptions: Sequence[TopicDescription]) -> Answer:
-    names = [description.name for description in descriptions]
-    return kinesis(Streams(False, names, [_summary(description) for description in descriptions]))
+def _child(shard: streams.Shard) -> ChildShard:
+    return ChildShard(shard_id(shard.number), [shard_id(parent) for parent in shard.parents], _range(shard))
 
 
-def _summary(known: TopicDescription) -> StreamSummary:
+def listed(known: Sequence[Stream], next_token: str | UnsetType = UNSET) -> Streams:
+    """Streams; a token says that there are more of them."""
+    names = [stream.name for stream in known]
+    return Streams(next_token is not UNSET, names, [summary(stream) for stream in known], next_token)
+
+
+def summary(known: Stream) -> StreamSummary:
     return StreamSummary(
         stream_name=known.name,
-        stream_arn=_ARN + known.name,
+        stream_arn=stream_arn(known.name),
+        stream_status=known.status,
         stream_mode_details=StreamMode(),
         stream_creation_timestamp=known.created_ms / 1000,
     )
 
 
-def stream(known: TopicDescription) -> Answer:
-    description = StreamDescription(
-        stream_name=known.name,
-        stream_arn=_ARN + known.name,
-        stream_mode_details=StreamMode(),
-        stream_creation_timestamp=known.created_ms / 1000,
-        shards=[_shard(number, known.partitions) for number in range(known.partitions)],
-        enhanced_monitoring=[Metrics([])],
+def stream(known: Stream, shards: Sequence[streams.Shard], *, has_more: bool = False) -> DescribedStream:
+    """A stream with these of its shards."""
+    return DescribedStream(
+        StreamDescription(
+            stream_name=known.name,
+            stream_arn=stream_arn(known.name),
+            stream_status=known.status,
+            stream_mode_details=StreamMode(),
+            stream_creation_timestamp=known.created_ms / 1000,
+            shards=[shard(one) for one in shards],
+            has_more_shards=has_more,
+            retention_period_hours=known.retention_hours,
+            enhanced_monitoring=[Metrics([])],
+        )
     )
-    return kinesis(DescribedStream(description))
 
 
-def _shard(number: int, shards: int) -> Shard:
-    first, last = hash_range(number, shards)
+def shard(known: streams.Shard) -> Shard:
+    end = UNSET if known.closed_ms is None else sequence_number(known.end)
     return Shard(
-        shard_id(number), HashKeyRange(str(first), str(last)), SequenceNumberRange(sequence_number(0))
+        shard_id(known.number),
+        _range(known),
+        SequenceNumberRange(sequence_number(known.start), end),
+        UNSET if known.parent is None else shard_id(known.parent),
+        UNSET if known.adjacent_parent is None else shard_id(known.adjacent_parent),
     )
+
+
+def _range(known: streams.Shard) -> HashKeyRange:
+    return HashKeyRange(str(int(known.first_hash, 16)), str(int(known.last_hash, 16)))

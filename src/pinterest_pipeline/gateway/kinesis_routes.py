@@ -1,11 +1,8 @@
 """The Kinesis half: what API Gateway puts before Kinesis Data Streams, with the shapes of AWS."""
 
-import base64
-import binascii
 import contextlib
-import time
 from collections.abc import Callable, Sequence
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -13,13 +10,16 @@ from starlette.requests import Request
 
 from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.errors import BadInput, UnknownTopic
-from pinterest_pipeline.eventlog.base import EventLog, Headers, Receipt, Record, Refusal, TopicDescription
-from pinterest_pipeline.eventlog.sequence import partition_of
+from pinterest_pipeline.eventlog.base import Headers, Receipt, Record, Refusal
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
+from pinterest_pipeline.eventlog.streams import Stream
 from pinterest_pipeline.gateway import error_codes, kinesis_answers, requests
 from pinterest_pipeline.gateway.access import visible
 from pinterest_pipeline.gateway.error_codes import (
+    EXPIRED_ITERATOR,
     INVALID_ITERATOR,
     MISSING_VALUE,
+    THROTTLED,
     UNKNOWN_PARTITION,
     Fault,
     Kind,
@@ -37,33 +37,10 @@ from pinterest_pipeline.gateway.operations import (
 )
 from pinterest_pipeline.gateway.repeats import echoed, once, trace_headers
 from pinterest_pipeline.gateway.responses import KINESIS_MEDIA, Answer, kinesis
+from pinterest_pipeline.gateway.shard_reading import ShardReader, place_of, shard_named
 
 _JSON: Final = "application/json"
 _MEDIA: Final = frozenset({"", _JSON, "application/x-amz-json-1.1"})
-_MAX_READ: Final = 10_000
-
-
-class _Iterator(NamedTuple):
-    """What a shard iterator says; it fits only the stream that was created at that time."""
-
-    stream: str
-    created_ms: int
-    shard: int
-    offset: int
-
-
-_iterators: Final = msgspec.json.Decoder(_Iterator)
-
-
-def _token(iterator: _Iterator) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(iterator)).decode()
-
-
-def _iterator(token: str) -> _Iterator | Fault:
-    try:
-        return _iterators.decode(base64.b64decode(token, altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError, msgspec.DecodeError):
-        return Fault(INVALID_ITERATOR, "the Shard-Iterator is not one that was given here")
 
 
 _ONE: Final = "/{stream}"
@@ -118,9 +95,10 @@ def _operation(
 class KinesisProxy:
     """The operations over one log. Errors of the log are left to the endpoint."""
 
-    def __init__(self, settings: GatewaySettings, log: EventLog, default_shards: int) -> None:
+    def __init__(self, settings: GatewaySettings, log: SqliteStreamLog, default_shards: int) -> None:
         self._settings = settings
         self._log = log
+        self._reader = ShardReader(log)
         self._default_shards = default_shards
 
     def operations(self) -> list[Operation]:
@@ -139,7 +117,7 @@ class KinesisProxy:
                 "GetRecords",
                 _on("read"),
                 kinesis_answers.Records,
-                (MISSING_VALUE, INVALID_ITERATOR, error_codes.UNKNOWN_TOPIC),
+                (MISSING_VALUE, INVALID_ITERATOR, EXPIRED_ITERATOR, THROTTLED, error_codes.UNKNOWN_TOPIC),
                 parameters=(_ITERATOR,),
             ),
             _operation(
@@ -228,18 +206,18 @@ class KinesisProxy:
         )
 
     async def _list(self, request: Request) -> Answer | Fault:
-        return kinesis_answers.streams(await run_in_threadpool(self._descriptions, request))
+        return kinesis(await run_in_threadpool(self._listed, request))
 
-    def _descriptions(self, request: Request) -> list[TopicDescription]:
-        found: list[TopicDescription] = []
+    def _listed(self, request: Request) -> kinesis_answers.Streams:
+        found: list[Stream] = []
         for name in visible(request, "stream", self._log.topics()):
             with contextlib.suppress(UnknownTopic):  # deleted meanwhile
-                found.append(self._log.describe(name))
-        return found
+                found.append(self._log.stream(name))
+        return kinesis_answers.listed(found)
 
     async def _describe(self, request: Request) -> Answer | Fault:
-        name = request.path_params["stream"]
-        return kinesis_answers.stream(await run_in_threadpool(self._log.describe, name))
+        known = await run_in_threadpool(self._log.stream, request.path_params["stream"])
+        return kinesis(kinesis_answers.stream(known, known.shards))
 
     async def _create(self, request: Request) -> Answer | Fault:
         name = request.path_params["stream"]
@@ -293,13 +271,13 @@ class KinesisProxy:
     def _oldest(self, name: str, shard: str | None) -> Answer | Fault:
         if not shard:
             return Fault(MISSING_VALUE, "the query parameter shard-id is missing")
-        beginnings, created_ms = self._log.beginnings(name), self._log.describe(name).created_ms
+        stream = self._log.stream(name)
         try:
-            number = partition_of(shard)
-            iterator = _Iterator(name, created_ms, number, beginnings[number])
-        except (BadInput, KeyError):
+            found = shard_named(stream, shard)
+        except BadInput:
             return Fault(UNKNOWN_PARTITION, f"the stream '{name}' has no shard '{shard[:100]}'")
-        return kinesis(kinesis_answers.ShardIterator(_token(iterator)))
+        text = self._reader.iterator(stream, found, self._log.beginnings(name)[found.number])
+        return kinesis(kinesis_answers.ShardIterator(text))
 
     async def _get_records(self, request: Request) -> Answer | Fault:
         name, token = request.path_params["stream"], request.headers.get("shard-iterator")
@@ -308,20 +286,11 @@ class KinesisProxy:
     def _read(self, name: str, token: str | None) -> Answer | Fault:
         if not token:
             return Fault(MISSING_VALUE, "the header Shard-Iterator is missing")
-        iterator = _iterator(token)
-        if isinstance(iterator, Fault):
-            return iterator
-        known = self._log.describe(name)
-        if (iterator.stream, iterator.created_ms) != (name, known.created_ms):
-            return Fault(INVALID_ITERATOR, "the Shard-Iterator is of another stream")
-        if not 0 <= iterator.shard < known.partitions:
-            return Fault(INVALID_ITERATOR, "the Shard-Iterator is of no shard")
-        return self._from(iterator)
-
-    def _from(self, iterator: _Iterator) -> Answer | Fault:
-        stream, shard = iterator.stream, iterator.shard
-        records = self._log.read(stream, shard, iterator.offset, _MAX_READ)
-        following = iterator if not records else iterator._replace(offset=records[-1].offset + 1)
-        at_tip = not records or following.offset >= self._log.ends(stream)[shard]
-        behind = 0 if at_tip else max(0, time.time_ns() // 1_000_000 - records[-1].timestamp)
-        return kinesis_answers.records(records, _token(following), behind)
+        place = place_of(token)
+        if isinstance(place, Fault):
+            return place
+        if place.stream != name:
+            self._log.stream(name)  # one that is not there says so first
+            return Fault(INVALID_ITERATOR, "the shard iterator is of another stream")
+        found = self._reader.records(place)
+        return found if isinstance(found, Fault) else kinesis(found[0], records=found[1])

@@ -6,9 +6,10 @@ from enum import Enum
 from typing import Final
 
 from pinterest_pipeline.config import GatewaySettings
-from pinterest_pipeline.gateway.error_codes import Fault
+from pinterest_pipeline.gateway.error_codes import OVERLOADED, Fault
 
 LINGER_SECONDS: Final = 2.0
+FULL: Final = Fault(OVERLOADED, "the gateway holds as many bytes of requests as it takes; try again")
 
 RefusalObserver = Callable[[Fault, str], None]
 """Told each request that was refused before its operation was known, and the address of its client."""
@@ -22,14 +23,26 @@ class Budget:
         self.held = 0
 
     def take(self, size: int) -> bool:
-        """Hold so many bytes more, if they fit."""
-        if self.held + size > self._most:
+        """Hold so many bytes more, if they fit; fewer always do."""
+        if size > 0 and self.held + size > self._most:
             return False
         self.held += size
         return True
 
-    def give_back(self, size: int) -> None:
-        self.held -= size
+
+class Hold:
+    """What one request holds of the budget, until it holds nothing."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self.size = 0
+
+    def resize(self, size: int) -> bool:
+        """Hold so many bytes in all, if they fit."""
+        if not self._budget.take(size - self.size):
+            return False
+        self.size = size
+        return True
 
 
 class Phase(Enum):

@@ -37,6 +37,7 @@ from pinterest_pipeline.gateway.responses import (
     JSON_MEDIA,
     KAFKA_MEDIA,
     KINESIS_MEDIA,
+    KINESIS_WIRE_MEDIA,
     KafkaError,
     KinesisError,
 )
@@ -47,6 +48,7 @@ TAGS: Final[dict[Api, str]] = {
     "kafka_v2": "Kafka: REST proxy v2",
     "kafka_v3": "Kafka: REST v3",
     "kinesis": "Kinesis",
+    "kinesis_wire": "Kinesis: the API of AWS",
     "service": "The gateway itself",
 }
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
@@ -229,5 +231,6 @@ FAULT_MEDIA: Final[Mapping[Api, str]] = {
     "kafka_v2": KAFKA_MEDIA,
     "kafka_v3": JSON_MEDIA,
     "kinesis": KINESIS_MEDIA,
+    "kinesis_wire": KINESIS_WIRE_MEDIA,
     "service": JSON_MEDIA,
 }

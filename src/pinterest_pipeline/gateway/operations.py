@@ -13,7 +13,7 @@ from starlette.requests import Request
 from pinterest_pipeline.gateway.error_codes import Fault, Kind
 from pinterest_pipeline.gateway.responses import Answer, Streamed
 
-Api = Literal["kafka_v2", "kafka_v3", "kinesis", "service"]
+Api = Literal["kafka_v2", "kafka_v3", "kinesis", "kinesis_wire", "service"]
 """A part of the API; it decides how an error is written."""
 
 Noun = Literal["topic", "group", "stream", "cluster", "service"]
@@ -96,5 +96,7 @@ class Operation:
     """What the answers also come as, for callers that accept only that."""
     body: Body | None = None
     parameters: tuple[Parameter, ...] = ()
+    target: str = ""
+    """What `X-Amz-Target` names it by, where that and not the path tells operations apart."""
     faults: tuple[Kind, ...] = ()
     """What may go wrong beside what may go wrong everywhere (`error_codes.EVERYWHERE`)."""

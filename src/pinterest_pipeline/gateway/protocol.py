@@ -24,7 +24,7 @@ from pinterest_pipeline.gateway.error_codes import (
     URL_TOO_LONG,
     Fault,
 )
-from pinterest_pipeline.gateway.limits import Limits, Phase
+from pinterest_pipeline.gateway.limits import FULL, Hold, Limits, Phase
 from pinterest_pipeline.gateway.wire import Joined, Refused, fault_of, message
 
 _PIECE: Final = 16_384  # what is fed to the parser at once; it bounds how far over a limit one can be
@@ -43,8 +43,8 @@ class Protocol(HttpToolsProtocol):
         self._budget = limits.budget
         self._seconds = limits.seconds
         self._on_refusal = limits.on_refusal
-        self._held: deque[int] = deque()
-        """Bytes that each request under way holds of the budget, the first one first."""
+        self._held: deque[Hold] = deque()
+        """What each request under way holds of the budget, the first one first."""
         self._refusal: bytes | None = None
         self._began = False
         self._in_body = False
@@ -68,7 +68,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
         while self.pipeline:  # never begun, and never to be
             self.pipeline.popleft()
-            self._budget.give_back(self._held.pop())
+            self._held.pop().resize(0)
 
     def data_received(self, data: bytes) -> None:
         if self._refusal is not None:
@@ -130,13 +130,15 @@ class Protocol(HttpToolsProtocol):
             raise self._too_large()
         if len(self.pipeline) >= _MAX_PIPELINED:
             raise Refused(Fault(BAD_REQUEST, "too many requests before the answer to the first one"))
-        if not self._budget.take(announced):
-            raise _overloaded()
-        self._held.append(announced)
+        hold = Hold(self._budget)
+        if not hold.resize(announced):
+            raise Refused(FULL)
+        self._held.append(hold)
+        self.scope["hold"] = hold  # type: ignore[typeddict-unknown-key]  # what a server adds of its own
         try:
             super().on_headers_complete()
         except BaseException:
-            self._budget.give_back(self._held.pop())
+            self._held.pop().resize(0)
             raise
         self.cycle.transport = self._joined
         self._in_body = True
@@ -166,7 +168,7 @@ class Protocol(HttpToolsProtocol):
         self._framing -= len(body)
         cycle = self.cycle
         if cycle.response_started and not cycle.response_complete:
-            self._enter(Phase.BODY)  # an endpoint that answers while it reads bounds by itself what it holds
+            self._enter(Phase.BODY)  # an endpoint that answers while it reads says by itself what it holds
         else:
             self._bound_body(len(body))
         super().on_body(body)
@@ -177,11 +179,9 @@ class Protocol(HttpToolsProtocol):
             raise self._too_large()
         if self.cycle.response_complete:
             return
-        more = self._body_size - self._held[-1]
-        if more > 0:  # it came without a Content-Length
-            if not self._budget.take(more):
-                raise _overloaded()
-            self._held[-1] += more
+        hold = self._held[-1]
+        if self._body_size > hold.size and not hold.resize(self._body_size):  # it came without a length
+            raise Refused(FULL)
 
     def on_message_complete(self) -> None:
         self._began = self._in_body = False
@@ -214,7 +214,7 @@ class Protocol(HttpToolsProtocol):
 
     def _done(self, task: "asyncio.Task[None]") -> None:
         self.tasks.discard(task)
-        self._budget.give_back(self._held.popleft())
+        self._held.popleft().resize(0)
         if self._refusal is not None and not self._held:
             self._send_refusal()
 
@@ -245,7 +245,7 @@ class Protocol(HttpToolsProtocol):
         """The request that is refused gets no other answer."""
         if self.pipeline:
             self.pipeline.popleft()
-            self._budget.give_back(self._held.pop())
+            self._held.pop().resize(0)
             return
         self.cycle.disconnected = True
         self.cycle.message_event.set()
@@ -272,10 +272,6 @@ class Protocol(HttpToolsProtocol):
     def _head_too_large(self) -> Refused:
         most = self._limits.max_header_bytes
         return Refused(Fault(HEAD_TOO_LARGE, f"the headers are larger than {most} bytes"))
-
-
-def _overloaded() -> Refused:
-    return Refused(Fault(OVERLOADED, "the gateway holds as many bytes of requests as it takes; try again"))
 
 
 def _without_upgrade(data: bytes) -> bytes:

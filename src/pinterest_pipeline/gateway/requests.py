@@ -21,6 +21,7 @@ from pinterest_pipeline.gateway.error_codes import (
 )
 
 T = TypeVar("T")
+B = TypeVar("B", "Produce", "ProduceBinary", "PutRecords")
 
 _TOPIC_NAME: Final = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
 _STREAM_NAME: Final = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9_.-]{1,128}")
@@ -153,12 +154,9 @@ def stream_fault(name: str) -> Fault | None:
 
 def produced(body: bytes, max_records: int, headers: Headers = ()) -> list[Record] | Fault:
     """The records of `{"records":[{"value":…,"key"?:…,"partition"?:n}]}`; a value of null is a tombstone."""
-    request = decoded(_produce, body)
+    request = _counted(_produce, body, max_records)
     if isinstance(request, Fault):
         return request
-    fault = _count_fault(len(request.records), max_records)
-    if fault is not None:
-        return fault
     return [
         Record(unless_null(record.value), json_key(bytes(record.key)), record.partition, headers=headers)
         for record in request.records
@@ -167,12 +165,9 @@ def produced(body: bytes, max_records: int, headers: Headers = ()) -> list[Recor
 
 def produced_binary(body: bytes, max_records: int, headers: Headers = ()) -> list[Record] | Fault:
     """The records of `{"records":[{"value":"base64","key"?:"base64","partition"?:n}]}`."""
-    request = decoded(_produce_binary, body)
+    request = _counted(_produce_binary, body, max_records)
     if isinstance(request, Fault):
         return request
-    fault = _count_fault(len(request.records), max_records)
-    if fault is not None:
-        return fault
     return [Record(record.value, record.key, record.partition, headers=headers) for record in request.records]
 
 
@@ -203,12 +198,9 @@ def put_record(body: bytes, headers: Headers = ()) -> list[Record] | Fault:
 
 def put_records(body: bytes, max_records: int, headers: Headers = ()) -> list[Record] | Fault:
     """The records of `{"records":[{"data":…,"partition-key":"…"}]}`; other fields are left alone."""
-    request = decoded(_put_records, body)
+    request = _counted(_put_records, body, min(max_records, MAX_PUT_RECORDS))
     if isinstance(request, Fault):
         return request
-    fault = _count_fault(len(request.records), min(max_records, MAX_PUT_RECORDS))
-    if fault is not None:
-        return fault
     records: list[Record] = []
     for number, entry in enumerate(request.records):
         record = _stream_record(entry.data, entry.key, headers)
@@ -240,12 +232,38 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T | Fault:
         return Fault(NOT_JSON, "the body is nested too deeply")
 
 
-def _count_fault(count: int, most: int) -> Fault | None:
-    if count == 0:
-        return Fault(MISSING_VALUE, "records must not be empty")
-    if count > most:
-        return Fault(TOO_LARGE, f"the request has {count} records, {most} are taken; send them in several")
-    return None
+def _counted(decoder: msgspec.json.Decoder[B], body: bytes, most: int) -> B | Fault:
+    """A body of 1 to `most` records; of more than that none is made, however small they are."""
+    if has_more(body, most, "records"):
+        return Fault(TOO_LARGE, f"the request has more than {most} records; send them in several")
+    request = decoded(decoder, body)
+    if isinstance(request, Fault) or request.records:
+        return request
+    return Fault(MISSING_VALUE, "records must not be empty")
+
+
+class _TooMany(Exception):
+    pass
+
+
+def has_more(body: bytes, most: int, of: str) -> bool:
+    """Whether a body has more objects than that in its list `of`; it is read no further than it must be."""
+    if body.count(b"{") <= most + 1:
+        return False
+    left = most
+
+    class Counted(msgspec.Struct):
+        def __post_init__(self) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise _TooMany
+
+    try:
+        decoded(msgspec.json.Decoder(msgspec.defstruct("Body", [(of, list[Counted])])), body)
+    except _TooMany:
+        return True
+    return False
 
 
 def unless_null(raw: msgspec.Raw) -> bytes | None:

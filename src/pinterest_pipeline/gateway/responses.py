@@ -1,5 +1,6 @@
 """What the gateway answers, and the shapes of the REST proxy v2 (pure)."""
 
+import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,11 +25,13 @@ from pinterest_pipeline.gateway.error_codes import (
     Kind,
     kafka_v3_code,
     kinesis_status,
+    kinesis_wire_status,
 )
 
 KAFKA_MEDIA: Final = "application/vnd.kafka.v2+json"
 JSON_MEDIA: Final = "application/json"
 KINESIS_MEDIA: Final = JSON_MEDIA
+KINESIS_WIRE_MEDIA: Final = "application/x-amz-json-1.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,22 @@ def kinesis_fault(fault: Fault) -> Answer:
     """`{"__type":…,"message":…}` at the status that Kinesis itself gives."""
     body = msgspec.json.encode(KinesisError(fault.kind.kinesis, fault.message))
     return Answer(body, KINESIS_MEDIA, kinesis_status(fault.kind), _headers(fault))
+
+
+def kinesis_wire(content: Any, records: int = 0) -> Answer:
+    return Answer(msgspec.json.encode(content), KINESIS_WIRE_MEDIA, headers=_request_id(), records=records)
+
+
+def kinesis_wire_fault(fault: Fault) -> Answer:
+    """As `kinesis_fault`, with the one status that Kinesis' own API has for what callers do wrong."""
+    body = msgspec.json.encode(KinesisError(fault.kind.kinesis, fault.message))
+    headers = (*_headers(fault), *_request_id())
+    return Answer(body, KINESIS_WIRE_MEDIA, kinesis_wire_status(fault.kind), headers)
+
+
+def _request_id() -> tuple[tuple[str, str], ...]:
+    """What clients show when they report a problem."""
+    return (("x-amzn-requestid", str(uuid.uuid4())),)
 
 
 def refusal(fault: Fault) -> Answer:

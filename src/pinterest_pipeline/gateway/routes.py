@@ -8,9 +8,9 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pinterest_pipeline.gateway.error_codes import NOT_FOUND, WRONG_METHOD, Fault
+from pinterest_pipeline.gateway.error_codes import NOT_FOUND, UNKNOWN_ACTION, WRONG_METHOD, Fault
 from pinterest_pipeline.gateway.operations import PUBLIC, Api, Operation
-from pinterest_pipeline.gateway.responses import KINESIS_MEDIA
+from pinterest_pipeline.gateway.responses import KINESIS_MEDIA, KINESIS_WIRE_MEDIA
 
 _SHOWN: Final = 200  # characters of a path in an error
 
@@ -56,9 +56,12 @@ class Router:
     def __init__(self, operations: Sequence[Operation], endpoint: Callable[[Operation], ASGIApp]) -> None:
         """`operations` are those with a path; the others stand for what has no route."""
         self._root = _Node()
-        for operation in operations:
+        routed = [operation for operation in operations if not operation.target]
+        for operation in routed:
             self._add(operation, endpoint(operation))
-        self._apis: dict[str, Api] = {operation.path.split("/")[1]: operation.api for operation in operations}
+        self._targets = {one.target.encode(): endpoint(one) for one in operations if one.target}
+        self._no_target = endpoint(_no_target([one.target for one in operations if one.target]))
+        self._apis: dict[str, Api] = {operation.path.split("/")[1]: operation.api for operation in routed}
         apis: set[Api] = {"service", *self._apis.values()}
         self._unrouted = {api: endpoint(unrouted(api)) for api in sorted(apis)}
         names = "|".join(re.escape(name) for name in self._apis if name)
@@ -87,6 +90,10 @@ class Router:
             path = scope["path"] = path[stage.end() :]
         segments = path.split("/")
         values: list[str] = []
+        if path == "/" and scope["method"] == "POST" and (target := _target(scope)) is not None:
+            scope["path_params"] = {}
+            await self._targets.get(target, self._no_target)(scope, receive, send)
+            return
         node = _found(self._root, segments, 1, values) if not segments[0] else None
         app, names = node.methods.get(scope["method"], (None, [])) if node else (None, [])
         if app is None:
@@ -94,6 +101,33 @@ class Router:
             app = self._unrouted[self._apis.get(segments[1] if len(segments) > 1 else "", "service")]
         scope["path_params"] = dict(zip(names, values, strict=False))
         await app(scope, receive, send)
+
+
+def _target(scope: Scope) -> bytes | None:
+    """The X-Amz-Target of a request."""
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    return next((value for name, value in headers if name == b"x-amz-target"), None)
+
+
+def _no_target(known: Sequence[str]) -> Operation:
+    """Stands for whatever X-Amz-Target names none of these operations."""
+    names = ", ".join(sorted(target.rpartition(".")[2] for target in known))
+
+    async def refuse(request: Request) -> Fault:
+        target = request.headers["x-amz-target"][:_SHOWN]
+        return Fault(UNKNOWN_ACTION, f"'{target}' is not answered here; what is: {names}")
+
+    return Operation(
+        id="no_kinesis_wire",
+        api="kinesis_wire",
+        method="POST",
+        path="/",
+        handler=refuse,
+        says="No such operation",
+        access=PUBLIC,
+        answers={},
+        media=KINESIS_WIRE_MEDIA,
+    )
 
 
 def _found(node: _Node, segments: list[str], place: int, values: list[str]) -> _Node | None:

@@ -11,8 +11,8 @@ from pinterest_pipeline.gateway.v3_read import V3Reader
 
 
 def v3_operations(settings: GatewaySettings, log: EventLog) -> list[Operation]:
-    """The operations; those that append come first, since the routes are tried in this order."""
-    cluster = OneCluster(log)
+    """Those that append come first, so that the document begins with them."""
+    cluster = OneCluster(settings, log)
     return [
         *V3Produce(settings, log, cluster).operations(),
         *V3Reader(log, cluster).operations(),

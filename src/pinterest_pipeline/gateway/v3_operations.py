@@ -4,12 +4,15 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.eventlog.base import EventLog
 from pinterest_pipeline.gateway.access import visible
+from pinterest_pipeline.gateway.address import own_address
 from pinterest_pipeline.gateway.error_codes import (
     UNKNOWN_CLUSTER,
     UNKNOWN_PARTITION,
@@ -84,7 +87,8 @@ def numbered(request: Request) -> Named | Fault:
 class OneCluster:
     """The cluster of a log, and the operations that show something of it."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, settings: GatewaySettings, log: EventLog) -> None:
+        self._settings = settings
         self._log = log
         self._id = ""
 
@@ -100,8 +104,12 @@ class OneCluster:
         return Fault(UNKNOWN_CLUSTER, f"there is no cluster '{asked[:100]}' here, only '{self._id}'")
 
     def links(self, request: Request) -> Links:
-        here = f"{str(request.base_url).rstrip('/')}{CLUSTERS}"
+        here = own_address(request, self._settings) + CLUSTERS
         return Links(here, self._log.cluster(), partial(visible, request))
+
+    def here(self, request: Request) -> str:
+        """The address of what a request asks for, without its query."""
+        return own_address(request, self._settings) + quote(request.scope["path"])
 
     def shown(self, show: Show) -> Handler:
         """Answers with what `show` makes of the path."""

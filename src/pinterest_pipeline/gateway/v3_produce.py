@@ -140,13 +140,14 @@ class V3Produce:
 
 
 def _entries(body: bytes) -> list[V3BatchEntry] | Fault:
+    if requests.has_more(body, MAX_ENTRIES, "entries"):
+        return Fault(INVALID_BATCH, f"the batch has more than {MAX_ENTRIES} entries")
     asked = requests.decoded(_batch, body)
     if isinstance(asked, Fault):
         return asked
-    count = len(asked.entries)
-    if not 1 <= count <= MAX_ENTRIES:
-        return Fault(INVALID_BATCH, f"the batch has {count} entries, 1 to {MAX_ENTRIES} are taken")
-    if len({entry.id for entry in asked.entries}) < count:
+    if not asked.entries:
+        return Fault(INVALID_BATCH, "the batch has no entries")
+    if len({entry.id for entry in asked.entries}) < len(asked.entries):
         return Fault(INVALID_BATCH, "two entries have the same id")
     return asked.entries
 

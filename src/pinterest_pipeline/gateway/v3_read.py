@@ -122,9 +122,9 @@ class V3Reader:
             return offset
         records = self._log.read(topic, number, offset, cursor.max_records, cursor.max_bytes)
         following = records[-1].offset + 1 if records else offset
-        here = str(request.url.replace(query=""))
+        here = self._cluster.here(request)
         page = V3Page(
-            metadata=V3PageMetadata(str(request.url), f"{here}?{_query(cursor, following)}"),
+            metadata=V3PageMetadata(*(f"{here}?{_query(cursor, at)}" for at in (offset, following))),
             data=[stored(record) for record in records],
             next_offset=following,
             beginning_offset=beginning,

@@ -28,7 +28,8 @@ Time = Annotated[datetime, Meta(tz=True)] | Annotated[int, Meta(ge=0, le=_LATEST
 class V3Header(msgspec.Struct, forbid_unknown_fields=True):
     """A header of a record; its value in base64."""
 
-    name: str
+    name: Annotated[str, Meta(pattern=r"^[^\u0000]*$")]
+    """Without a NUL, where Kafka's client would cut it."""
     value: bytes | None = None
 
 

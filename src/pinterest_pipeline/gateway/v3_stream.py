@@ -17,6 +17,7 @@ from pinterest_pipeline.gateway.completions import completed
 from pinterest_pipeline.gateway.error_codes import MISSING_VALUE, NOT_JSON, REFUSED, TOO_LARGE, Fault
 from pinterest_pipeline.gateway.exchange import fault_of
 from pinterest_pipeline.gateway.json_stream import ObjectStream
+from pinterest_pipeline.gateway.limits import FULL, Hold
 from pinterest_pipeline.gateway.repeats import nth, trace_headers
 from pinterest_pipeline.gateway.v3_records import Sendable, V3Receipt, receipt, sendable
 
@@ -31,17 +32,17 @@ class Window:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._taken = 0
+        self.taken = 0
         self._given = asyncio.Event()
 
     async def take(self, size: int) -> None:
-        while self._taken and self._taken + size > self._most:
+        while self.taken and self.taken + size > self._most:
             self._given.clear()
             await self._given.wait()
-        self._taken += size
+        self.taken += size
 
     def give(self, size: int) -> None:
-        self._taken -= size
+        self.taken -= size
         self._given.set()
 
 
@@ -67,6 +68,8 @@ class RecordStream:
     def __init__(
         self, request: Request, log: EventLog, cluster: str, topic: str, once: Once | None, max_bytes: int
     ) -> None:
+        # A body whose length was announced has its room already, for as long as it is read.
+        self._hold: Hold | None = None if "content-length" in request.headers else request.scope.get("hold")
         self._request = request
         self._log = log
         self._cluster = cluster
@@ -125,6 +128,8 @@ class RecordStream:
                 return Fault(NOT_JSON, f"record {self._number} is no JSON object; nothing after it is read")
             if objects.held > self._max_bytes:
                 return Fault(TOO_LARGE, f"record {self._number} is larger than {self._max_bytes} bytes")
+            if self._hold is not None and not self._hold.resize(objects.held + self._window.taken):
+                return FULL
         if objects.held:
             return Fault(NOT_JSON, f"the body ends within record {self._number}")
         return None if self._number else Fault(MISSING_VALUE, "the body holds no record")

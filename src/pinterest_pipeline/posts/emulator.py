@@ -17,10 +17,10 @@ from typing import Final
 import httpx
 from pydantic import SecretStr
 
-from pinterest_pipeline.errors import Fatal, PipelineError, SettingError, Unavailable
+from pinterest_pipeline.errors import Fatal, Forbidden, PipelineError, SettingError, Unavailable
 from pinterest_pipeline.posts.delivery import Courier, Delivered, Patience, told_within
 from pinterest_pipeline.posts.journal import Journal
-from pinterest_pipeline.posts.targets import Target, target
+from pinterest_pipeline.posts.targets import Refusal, Target, target
 from pinterest_pipeline.records.names import TABLES, Branch, Table
 from pinterest_pipeline.records.receipts import Account
 from pinterest_pipeline.records.schemas import SOURCE_KEYS, Post
@@ -52,7 +52,7 @@ class SendSettings:
 
 
 class Refused(Fatal):
-    """The API takes no record at all: wrong address, unknown topic or stream, no access."""
+    """The API takes no record at all: wrong address, unknown topic or stream."""
 
     exit_code = 4
 
@@ -82,8 +82,8 @@ class Emulator:
         """Send posts to their end, or until `stop` is set: those under way are finished, no more are taken.
 
         `chunks` are drawn in a thread, for they come from a database. `on_progress` is told `posts`.
-        Raises Refused when the API takes nothing, Unavailable when it does not answer, DiskFull, and what
-        `chunks` raises: always after the requests under way have ended and the journal is closed.
+        Raises Refused or Forbidden when the API takes nothing, Unavailable when it does not answer, DiskFull,
+        and what `chunks` raises: always after the requests under way have ended and the journal is closed.
         """
         with Journal(self._settings.receipts, self._branch) as journal:
             self.journal = journal.path
@@ -213,19 +213,26 @@ class _Run:
             self._taken.add(table)
             self._lost_in_a_row = 0
         elif refusal.hopeless and table not in self._taken:
-            self._fail(self._refused(table, refusal.reason))
+            self._fail(self._refused(table, refusal))
         elif (refusal.retry or refusal.doubtful) and not self._halt.is_set():
             self._lost_in_a_row += 1
             if not self._taken or self._lost_in_a_row >= _LOST_IN_A_ROW:
                 self._fail(
                     Unavailable(
-                        f"the API at {self._settings.url} takes nothing: {refusal.reason}", "is it running?"
+                        f"the API at {self._settings.url} takes nothing: {refusal.reason}",
+                        "start it by 'pinpipe up', or correct its address in db_creds.yaml",
                     )
                 )
 
-    def _refused(self, table: Table, reason: str) -> Refused:
+    def _refused(self, table: Table, refusal: Refusal) -> Refused | Forbidden:
+        name = self._target.name(table)
+        problem = f"the API at {self._settings.url} takes nothing for '{name}': {refusal.reason}"
+        if refusal.forbidden:
+            return Forbidden(
+                problem, "give API_KEY in db_creds.yaml a key that may write there; see 'pinpipe keys'"
+            )
         return Refused(
-            f"the API at {self._settings.url} takes nothing for '{self._target.name(table)}': {reason}",
+            problem,
             "check the address with its stage, the key, the pipeline's id; does the topic or stream exist?",
         )
 

@@ -38,6 +38,8 @@ class Refusal:
     """The record may have been appended all the same."""
     hopeless: bool = False
     """It holds for every record that is sent there."""
+    forbidden: bool = False
+    """The key is missing, unknown or may not do this."""
     wait: float = 0.0
     """Seconds that the server asks to wait."""
 
@@ -157,8 +159,7 @@ _FAILURES: Final = {
     "ServiceUnavailable",
     "ServiceUnavailableException",
 }
-_HOPELESS_TYPES: Final = {
-    "ResourceNotFoundException",
+_FORBIDDEN_TYPES: Final = {
     "AccessDeniedException",
     "MissingAuthenticationTokenException",
     "UnrecognizedClientException",
@@ -215,7 +216,10 @@ def _kinesis_refusal(error_type: str, reason: str, wait: float = 0.0) -> Refusal
         return Refusal(reason, retry=True, wait=wait)
     if error_type in _FAILURES:
         return Refusal(reason, retry=True, doubtful=True, wait=wait)
-    return Refusal(reason, hopeless=error_type in _HOPELESS_TYPES)
+    forbidden = error_type in _FORBIDDEN_TYPES
+    return Refusal(
+        reason, hopeless=forbidden or error_type == "ResourceNotFoundException", forbidden=forbidden
+    )
 
 
 class _Error(msgspec.Struct):
@@ -259,7 +263,9 @@ def _refused(status: int, headers: Mapping[str, str], body: bytes) -> Refusal:
         return Refusal(reason, retry=True, wait=wait)
     if status in (408, 409) or status >= 500:
         return Refusal(reason, retry=True, doubtful=True, wait=wait)
-    return Refusal(reason, hopeless=status in (401, 403, 404, 405) or status < 400, doubtful=status < 300)
+    forbidden = status in (401, 403)
+    hopeless = forbidden or status in (404, 405) or status < 400
+    return Refusal(reason, hopeless=hopeless, doubtful=status < 300, forbidden=forbidden)
 
 
 def _unreadable(body: bytes) -> Refusal:

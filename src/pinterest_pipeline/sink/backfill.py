@@ -19,12 +19,26 @@ from pinterest_pipeline.sink.worker import dead_letters
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The records wanted: offsets within each partition, or times in ms since 1970; `to` is not in it."""
+    """The records wanted: offsets within each partition, or times in ms since 1970; `to` is not in it.
+
+    Raises BadInput for a span that ends before it begins.
+    """
 
     from_offset: int | None = None
     to_offset: int | None = None
     from_ms: int | None = None
     to_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        for what, first, stop in (
+            ("offset", self.from_offset, self.to_offset),
+            ("time", self.from_ms, self.to_ms),
+        ):
+            if first is not None and stop is not None and first >= stop:
+                raise BadInput(
+                    f"there is nothing from {what} {first} to {stop}",
+                    f"give a --to-{what} after --from-{what}",
+                )
 
 
 def backfill(log: EventLog, store: ObjectStore, rules: Rules, prefix: str, span: Span) -> dict[Part, int]:

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from pinterest_pipeline.eventlog.partitioners import (
     HASH_SPACE,
+    hash_key,
     hash_range,
     kafka_partition,
-    kinesis_shard,
     murmur2,
 )
 
@@ -35,15 +35,15 @@ def test_the_sign_is_cut_off_as_kafka_does() -> None:
 
 
 @given(st.binary(max_size=300), st.integers(1, 1_000))
-def test_a_key_has_one_partition_and_one_shard_that_exist(key: bytes, count: int) -> None:
+def test_a_key_has_one_partition_that_exists(key: bytes, count: int) -> None:
     assert 0 <= kafka_partition(key, count) < count
-    assert 0 <= kinesis_shard(key, count) < count
 
 
-@given(st.binary(max_size=50), st.integers(1, 1_000))
-def test_the_md5_of_a_key_lies_in_the_range_of_its_shard(key: bytes, shards: int) -> None:
-    first, last = hash_range(kinesis_shard(key, shards), shards)
-    assert first <= int.from_bytes(hashlib.md5(key).digest(), "big") <= last
+@given(st.binary(max_size=50))
+def test_a_hash_key_is_the_md5_as_a_number_of_128_bits(key: bytes) -> None:
+    found = hash_key(key)
+    assert len(found) == 32
+    assert int(found, 16) == int.from_bytes(hashlib.md5(key).digest(), "big")
 
 
 @pytest.mark.parametrize("shards", [1, 2, 3, 7, 1_000])

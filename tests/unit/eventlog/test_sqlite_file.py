@@ -93,7 +93,15 @@ prepared(Path(sys.argv[1]))
 
 
 @pytest.mark.parametrize(
-    "statement", ["ALTER TABLE", "CREATE TABLE members", "INSERT INTO log", "PRAGMA user_version =", "COMMIT"]
+    "statement",
+    [
+        "ALTER TABLE",
+        "CREATE TABLE members",
+        "CREATE TABLE streams",
+        "INSERT INTO log",
+        "PRAGMA user_version =",
+        "COMMIT",
+    ],
 )
 def test_a_kill_while_the_file_is_brought_up_to_date_does_no_harm(old: Path, statement: str) -> None:
     child = subprocess.run([sys.executable, "-c", KILLED_AT, str(old), statement], timeout=WAIT, check=False)

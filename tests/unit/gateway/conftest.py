@@ -10,10 +10,12 @@ import pytest
 from starlette.types import ASGIApp
 
 from pinterest_pipeline.config import GatewaySettings
-from pinterest_pipeline.eventlog.partitioners import kafka_partition, kinesis_shard
+from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway.app import create_app
 from tests.unit.gateway import documented
+from tests.unit.gateway.kinesis_asking import Asking
 
 TOPIC = "124df56aef51.pin"
 STREAM = "streaming-124df56aef51-pin"
@@ -21,6 +23,16 @@ MAX_RECORD_BYTES = 2_048
 
 
 _DOCUMENTS: dict[str, Any] = {}  # one for all tests: it takes longer to make than most of them
+
+
+class Clock:
+    """Milliseconds since 1970, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
 
 
 class Client:
@@ -67,14 +79,43 @@ def topics(tmp_path: Path) -> Iterator[SqliteEventLog]:
 
 
 @pytest.fixture
-def streams(tmp_path: Path) -> Iterator[SqliteEventLog]:
-    log = SqliteEventLog(tmp_path / "streams.sqlite", kinesis_shard, MAX_RECORD_BYTES)
+def streams(tmp_path: Path) -> Iterator[SqliteStreamLog]:
+    log = SqliteStreamLog(tmp_path / "streams.sqlite", MAX_RECORD_BYTES)
     log.create(STREAM, 2)
     yield log
     log.close()
 
 
 @pytest.fixture
-def client(topics: SqliteEventLog, streams: SqliteEventLog) -> Client:
+def client(topics: SqliteEventLog, streams: SqliteStreamLog) -> Client:
     """Bodies of up to 20,000 bytes and 100 records; two topics' partitions, two shards."""
     return Client(create_app(GatewaySettings(max_body_bytes=20_000, max_records=100), topics, streams))
+
+
+# Kinesis' own API
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def wire_log(tmp_path: Path, clock: Clock) -> Iterator[SqliteStreamLog]:
+    """Streams whose changes take a second of the clock."""
+    log = SqliteStreamLog(tmp_path / "wire.sqlite", 2**20, transition_seconds=1, clock=clock)
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def kinesis(wire_log: SqliteStreamLog, topics: SqliteEventLog) -> Asking:
+    return Asking(create_app(GatewaySettings(), topics, wire_log))
+
+
+@pytest.fixture
+def stream(kinesis: Asking, clock: Clock) -> str:
+    """A stream of one shard that is ACTIVE."""
+    kinesis.ok("CreateStream", StreamName="stream", ShardCount=1)
+    clock.now += 1_000
+    return "stream"

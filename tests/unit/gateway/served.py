@@ -18,13 +18,12 @@ _SERVER = """
 import json, sys
 from pathlib import Path
 from pinterest_pipeline.config import GatewaySettings
-from pinterest_pipeline.eventlog.partitioners import kafka_partition
-from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway.app import create_app
 from pinterest_pipeline.gateway.figures import Figures
 from pinterest_pipeline.gateway.server import bind, serve
 settings = GatewaySettings(**json.loads(sys.argv[2]))
-log = SqliteEventLog(Path(sys.argv[1]), kafka_partition, 2**20)
+log = SqliteStreamLog(Path(sys.argv[1]), 2**20)
 log.create("pin", 1)
 figures, sock = Figures(), bind("127.0.0.1", 0)
 print(sock.getsockname()[1], flush=True)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.errors import SettingError
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway import access
 from pinterest_pipeline.gateway.app import create_app
 from pinterest_pipeline.gateway.exchange import Endpoint, Exchange
@@ -39,7 +40,7 @@ def exchanges() -> list[Exchange]:
 
 @pytest.fixture
 def guarded(
-    tmp_path: Path, topics: SqliteEventLog, streams: SqliteEventLog, exchanges: list[Exchange]
+    tmp_path: Path, topics: SqliteEventLog, streams: SqliteStreamLog, exchanges: list[Exchange]
 ) -> Client:
     chosen = GatewaySettings(access="keys", max_body_bytes=20_000)
     figures = Figures()
@@ -218,7 +219,7 @@ def test_the_body_is_not_read_before_the_key(guarded: Client, exchanges: list[Ex
 
 
 def test_a_list_shows_what_the_key_may_describe(
-    guarded: Client, make: Callable[..., str], topics: SqliteEventLog, streams: SqliteEventLog
+    guarded: Client, make: Callable[..., str], topics: SqliteEventLog, streams: SqliteStreamLog
 ) -> None:
     for log in (topics, streams):
         log.create("hidden", 1)

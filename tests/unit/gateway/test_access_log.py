@@ -8,6 +8,7 @@ import pytest
 from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.errors import SettingError
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway.access_log import AccessLog
 from pinterest_pipeline.gateway.app import create_app
 from pinterest_pipeline.gateway.error_codes import TIMEOUT, Fault
@@ -21,7 +22,7 @@ def lines(path: Path) -> list[Any]:
 
 
 @pytest.fixture
-def logged(topics: SqliteEventLog, streams: SqliteEventLog, tmp_path: Path) -> Any:
+def logged(topics: SqliteEventLog, streams: SqliteStreamLog, tmp_path: Path) -> Any:
     """A gateway with an access log, and the log's path once it is closed."""
     path = tmp_path / "access.log"
     log = AccessLog(str(path))

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from pinterest_pipeline.config import GatewaySettings
-from pinterest_pipeline.eventlog.partitioners import kafka_partition
-from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway.app import create_app
 from tests.unit.gateway.conftest import Client
 
@@ -113,9 +112,9 @@ INVALID = {
 
 
 @pytest.fixture
-def large(tmp_path: Path) -> Iterator[tuple[Client, SqliteEventLog]]:
+def large(tmp_path: Path) -> Iterator[tuple[Client, SqliteStreamLog]]:
     """A gateway over a log that takes records of 12 MiB."""
-    log = SqliteEventLog(tmp_path / "large.sqlite", kafka_partition, LARGEST)
+    log = SqliteStreamLog(tmp_path / "large.sqlite", LARGEST)
     log.create("pin", 1)
     yield Client(create_app(GatewaySettings(max_body_bytes=LARGEST), log, log)), log
     log.close()

@@ -20,14 +20,13 @@ SERVER = """
 import sys
 from pathlib import Path
 from pinterest_pipeline.config import GatewaySettings
-from pinterest_pipeline.eventlog.partitioners import kafka_partition
-from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway.app import create_app
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
 from pinterest_pipeline.gateway.figures import Figures
 from pinterest_pipeline.gateway.server import bind, serve
 folder = Path(sys.argv[1])
-log = SqliteEventLog(folder / "log.sqlite", kafka_partition, 2**20)
+log = SqliteStreamLog(folder / "log.sqlite", 2**20)
 if not log.topics():
     log.create("pin", 3)
 sock = bind("127.0.0.1", 0)

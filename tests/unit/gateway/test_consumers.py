@@ -12,6 +12,7 @@ from starlette.requests import Request
 from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.errors import ConsumerExists, UnknownConsumer
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway.app import create_app
 from pinterest_pipeline.gateway.consumer_shapes import InstanceSettings, created
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
@@ -34,7 +35,7 @@ def store(tmp_path: Path) -> Iterator[ConsumerStore]:
 
 
 @pytest.fixture
-def gateway(topics: SqliteEventLog, streams: SqliteEventLog, store: ConsumerStore) -> Asking:
+def gateway(topics: SqliteEventLog, streams: SqliteStreamLog, store: ConsumerStore) -> Asking:
     return Asking(create_app(GatewaySettings(), topics, streams, consumers=store))
 
 
@@ -56,6 +57,7 @@ def test_without_a_store_there_are_no_consumers(client: Any) -> None:
             b'{"auto.commit.enable":true,"fetch.min.bytes":-1,"consumer.request.timeout.ms":0}',
             InstanceSettings("binary", "latest", True, -1, 0),
         ),
+        (b'{"fetch.min.bytes":"-1"}', InstanceSettings("binary", "latest", True, -1, 1_000)),
     ],
 )
 def test_settings_come_as_text_or_as_what_they_are(body: bytes, expected: InstanceSettings) -> None:
@@ -75,6 +77,8 @@ def test_settings_come_as_text_or_as_what_they_are(body: bytes, expected: Instan
         ('{"auto.commit.enable":1}', "auto.commit.enable"),
         ('{"fetch.min.bytes":"many"}', "fetch.min.bytes"),
         ('{"fetch.min.bytes":true}', "fetch.min.bytes"),
+        (f'{{"fetch.min.bytes":"{"9" * 5_000}"}}', "fetch.min.bytes"),
+        ('{"fetch.min.bytes":"\u0663"}', "fetch.min.bytes"),
         ('{"fetch.min.bytes":-2}', "fetch.min.bytes"),
         ('{"consumer.request.timeout.ms":-1}', "consumer.request.timeout.ms"),
         ('{"consumer.request.timeout.ms":1e3}', "consumer.request.timeout.ms"),
@@ -108,9 +112,11 @@ def test_the_address_is_the_gateways_own_whatever_a_request_says(gateway: Asking
     assert answer.json()["base_uri"] == "http://gateway:8082/consumers/g/instances/one"
 
 
-def test_the_address_can_be_set(topics: SqliteEventLog, store: ConsumerStore) -> None:
+def test_the_address_can_be_set(
+    topics: SqliteEventLog, streams: SqliteStreamLog, store: ConsumerStore
+) -> None:
     settings = GatewaySettings(advertised_url="https://api.example/prod/")
-    answer = Asking(create_app(settings, topics, topics, consumers=store)).send("POST", "/consumers/g")
+    answer = Asking(create_app(settings, topics, streams, consumers=store)).send("POST", "/consumers/g")
     assert answer.json()["base_uri"].startswith("https://api.example/prod/consumers/g/instances/rest-")
 
 
@@ -186,7 +192,7 @@ def test_a_kept_key_is_in_the_answer(gateway: Asking) -> None:
 
 
 @pytest.fixture
-def limited(topics: SqliteEventLog, store: ConsumerStore) -> Asking:
+def limited(topics: SqliteEventLog, streams: SqliteStreamLog, store: ConsumerStore) -> Asking:
     """A gateway whose callers may read the groups and this one topic."""
     topics.create("secret", 1)
     grant = Grant(["read:group:*", f"read:topic:{TOPIC}"])
@@ -194,7 +200,7 @@ def limited(topics: SqliteEventLog, store: ConsumerStore) -> Asking:
     def guard(request: Request, _: Operation) -> None:
         request.scope["grant"] = grant
 
-    return Asking(create_app(GatewaySettings(), topics, topics, guards=(guard,), consumers=store))
+    return Asking(create_app(GatewaySettings(), topics, streams, guards=(guard,), consumers=store))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway import access
 from pinterest_pipeline.gateway.app import create_app
 from pinterest_pipeline.gateway.figures import Figures
@@ -16,7 +17,7 @@ PAGE = {"Origin": "https://page.example"}
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
 
 
-def with_origins(topics: SqliteEventLog, streams: SqliteEventLog, tmp_path: Path, origins: str) -> Client:
+def with_origins(topics: SqliteEventLog, streams: SqliteStreamLog, tmp_path: Path, origins: str) -> Client:
     chosen = GatewaySettings(access="keys", cors_origins=origins)
     checks = access.guards(chosen, "127.0.0.1", tmp_path, Figures().refused)
     return Client(create_app(chosen, topics, streams, guards=checks))
@@ -24,7 +25,7 @@ def with_origins(topics: SqliteEventLog, streams: SqliteEventLog, tmp_path: Path
 
 @pytest.mark.parametrize("origins", ["https://page.example http://localhost:8000", "*"])
 def test_pages_of_named_origins_may_call(
-    topics: SqliteEventLog, streams: SqliteEventLog, tmp_path: Path, origins: str
+    topics: SqliteEventLog, streams: SqliteStreamLog, tmp_path: Path, origins: str
 ) -> None:
     client = with_origins(topics, streams, tmp_path, origins)
     key, _ = access.key_file(tmp_path).create("page", ["describe:topic:*"], Plan(), None)
@@ -41,7 +42,7 @@ def test_pages_of_named_origins_may_call(
 
 
 def test_pages_of_other_origins_may_not(
-    topics: SqliteEventLog, streams: SqliteEventLog, tmp_path: Path, client: Client
+    topics: SqliteEventLog, streams: SqliteStreamLog, tmp_path: Path, client: Client
 ) -> None:
     named = with_origins(topics, streams, tmp_path, "https://page.example")
     other = {"Origin": "https://page.example.evil.example"}

@@ -10,6 +10,7 @@ import pytest
 
 from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway.app import create_app
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
 from pinterest_pipeline.gateway.consumers import ConsumerOperations
@@ -67,8 +68,10 @@ def store(tmp_path: Path) -> Iterator[ConsumerStore]:
     store.close()
 
 
-def test_every_example_is_answered_as_printed(log: SqliteEventLog, store: ConsumerStore) -> None:
-    asking = Asking(create_app(GatewaySettings(), log, log, consumers=store))
+def test_every_example_is_answered_as_printed(
+    log: SqliteEventLog, streams: SqliteStreamLog, store: ConsumerStore
+) -> None:
+    asking = Asking(create_app(GatewaySettings(), log, streams, consumers=store))
     found = examples()
     assert len(found) > 30
     for example, printed in found:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway.app import create_app
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
 from tests.asking import BINARY, JSON, Asking, Consumer
@@ -49,7 +50,7 @@ TREES = st.recursive(
 
 
 @pytest.fixture
-def gateway(topics: SqliteEventLog, streams: SqliteEventLog, tmp_path: Path) -> Iterator[Asking]:
+def gateway(topics: SqliteEventLog, streams: SqliteStreamLog, tmp_path: Path) -> Iterator[Asking]:
     store = ConsumerStore(tmp_path / "gateway")
     yield Asking(create_app(GatewaySettings(), topics, streams, consumers=store))
     store.close()

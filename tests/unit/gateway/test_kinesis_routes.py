@@ -78,7 +78,7 @@ def test_a_single_record_too_large_is_an_error(client: Any) -> None:
 def test_iterators_walk_through_a_shard(
     client: Any, streams: SqliteEventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pinterest_pipeline.gateway.kinesis_routes._MAX_READ", 2)
+    monkeypatch.setattr("pinterest_pipeline.gateway.shard_reading.MAX_RECORDS", 2)
     old = [Record(b"%d" % number, b"k", partition=0, timestamp=5) for number in range(5)]
     streams.append(STREAM, old).result()
     token, seen, behind = iterator(client), [], []
@@ -111,7 +111,16 @@ def forged(*parts: object) -> str:
 
 def test_an_iterator_that_was_never_given(client: Any, streams: SqliteEventLog) -> None:
     created = streams.describe(STREAM).created_ms
-    for token in ("x", "!!!!", forged(), forged(STREAM, "x", 0, 0), forged(STREAM, created, 2, 0)):
+    for token in (
+        "x",
+        "!!!!",
+        forged(),
+        forged(STREAM, "x", 0, 0),
+        forged(STREAM, created, 2, 0),
+        forged(STREAM, created, 2, 0, 2**50),
+        forged(STREAM, created, 0, 0, -(10**18)),
+        forged(STREAM, created, 0, -1, 2**50),
+    ):
         error(client.get(f"{PATH}/records", {"Shard-Iterator": token}), 400, "InvalidArgumentException")
 
 
@@ -163,7 +172,7 @@ def test_an_impossible_name(client: Any, path: str) -> None:
 )
 def test_an_unknown_stream(client: Any, method: str, path: str) -> None:
     body = {"Data": 1, "PartitionKey": "k"} if method == "PUT" else None
-    headers = {"Shard-Iterator": forged("nobody", 1, 0, 0)}
+    headers = {"Shard-Iterator": forged("nobody", 1, 0, 0, 2**50)}
     answer = client.send(method, path, json=body, headers=headers)
     assert "nobody" in error(answer, 400, "ResourceNotFoundException")
 

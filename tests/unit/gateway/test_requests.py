@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import msgspec
 import pytest
@@ -179,6 +180,28 @@ def test_the_number_of_records_of_a_stream_is_bounded() -> None:
     assert fault(requests.put_records(body, 10_000)).kind is TOO_LARGE
     assert fault(requests.put_records(b'{"records":[]}', 10_000)).kind is MISSING_VALUE
     assert fault(requests.put_records(b"{", 10_000)).kind is NOT_JSON
+
+
+def test_records_beyond_the_bound_are_not_made() -> None:
+    """A body of the size that is taken can hold millions of them."""
+    many = b'{"records":[' + b",".join([b"{}"] * 300_000) + b"]}"
+    tracemalloc.start()
+    found = [
+        requests.produced(many, 100),
+        requests.produced_binary(many, 100),
+        requests.put_records(many, 100),
+    ]
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert {fault(one).kind for one in found} == {TOO_LARGE}
+    assert most < 100_000
+
+
+def test_only_records_are_counted() -> None:
+    nested = b'{"records":[{"value":[' + b",".join([b"{}"] * 1_000) + b"]}]}"
+    assert isinstance(requests.produced(nested, 1), list)
+    assert fault(requests.produced(nested.replace(b"]}]}", b"]},{}]}"), 1)).kind is TOO_LARGE
+    assert fault(requests.produced(nested[:-1], 1)).kind is NOT_JSON
 
 
 @pytest.mark.parametrize(("body", "expected"), [(b"", 2), (b"{}", 2), (b'{"ShardCount":5}', 5)])

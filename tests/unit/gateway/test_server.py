@@ -37,13 +37,12 @@ def test_an_address_that_is_not_ours(host: str) -> None:
 SERVER = """
 import sys
 from pinterest_pipeline.config import GatewaySettings
-from pinterest_pipeline.eventlog.partitioners import kafka_partition
-from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway.app import create_app
 from pinterest_pipeline.gateway.figures import Figures
 from pinterest_pipeline.gateway.server import bind, serve
 from pathlib import Path
-log = SqliteEventLog(Path(sys.argv[1]), kafka_partition, 2**20)
+log = SqliteStreamLog(Path(sys.argv[1]), 2**20)
 log.create("pin", 1)
 sock = bind("127.0.0.1", 0)
 print(sock.getsockname()[1], flush=True)
@@ -68,7 +67,7 @@ def test_a_signal_ends_the_server_cleanly(tmp_path: Path, signal_name: str) -> N
             server.send_signal(getattr(signal, signal_name))
             out, err = server.communicate(timeout=WAIT)
     assert [answer.status_code, too_large.status_code, after.status_code] == [200, 413, 200]
-    assert (server.returncode, out, err) == (0, "closed SqliteEventLog\n", "")
+    assert (server.returncode, out, err) == (0, "closed SqliteStreamLog\n", "")
 
 
 BUSY = """

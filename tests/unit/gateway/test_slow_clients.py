@@ -1,5 +1,6 @@
 """Clients that are slow, or many: each has its time, and all of them together their room."""
 
+import json
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -65,6 +66,39 @@ def test_a_client_that_stops_is_told_and_left(impatient: Served) -> None:
             connection.sendall(sent)
         found = [statuses(until_closed(connection)) for connection in connections]
     assert found == [answers for _, answers in STOPS]
+
+
+def test_streams_that_do_not_fit_together_are_told(small: Served) -> None:
+    """Bodies without a length that are answered while they come in: none of their records has ended."""
+    clusters = small.say(b"GET /v3/clusters HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    cluster = json.loads(clusters.partition(b"\r\n\r\n")[2])["data"][0]["cluster_id"]
+    head = f"POST /v3/clusters/{cluster}/topics/pin/records HTTP/1.1".encode()
+    headers = b"Host: a", b"Content-Type: application/json", b"Transfer-Encoding: chunked"
+    begun = b'{"value":{"type":"STRING","data":"' + b"x" * 40_000
+    head = b"\r\n".join((head, *headers, b"", b""))
+    sent = b"%x\r\n%b\r\n" % (len(begun), begun)
+
+    def open_stream() -> socket.socket:
+        connection = stack.enter_context(small.connect())
+        connection.sendall(head)
+        _until(connection, b"\r\n\r\n")  # the answer has begun
+        connection.sendall(sent)
+        return connection
+
+    with ExitStack() as stack:
+        fitting = [open_stream() for _ in range(2)]
+        assert until(lambda: small.figure("bytes_in_flight") > 80_000)
+        assert b'"error_code":50303' in _until(open_stream(), b"\r\n0\r\n")
+        fitting[0].sendall(b'4\r\n"}}\n\r\n0\r\n\r\n')
+        assert b'"error_code":200' in _until(fitting[0], b"\r\n0\r\n")
+    assert until(lambda: small.figure("bytes_in_flight") == 0)
+
+
+def _until(connection: socket.socket, end: bytes) -> bytes:
+    received = b""
+    while end not in received:
+        received += connection.recv(65_536)
+    return received
 
 
 def test_a_client_that_goes_on_slowly_gets_no_more_time(impatient: Served) -> None:

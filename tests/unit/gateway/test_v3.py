@@ -3,9 +3,13 @@ from typing import Any
 
 import pytest
 
+from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.errors import Unavailable
 from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
+from pinterest_pipeline.gateway.app import create_app
+from tests.asking import Asking
 
 TOPIC = "124df56aef51.pin"
 JSON = {"Content-Type": "application/json"}
@@ -224,6 +228,26 @@ def test_records_are_read_page_by_page_with_all_they_have(
     for time in ("1700000000001", "2023-11-14T22:13:20.001Z"):
         since = client.get(f"{path}?timestamp={time}&max_records=1").json()
         assert [record["offset"] for record in since["data"]] == [1]
+
+
+def test_links_lead_to_the_gateway_itself_whatever_a_request_says(
+    client: Any, base: str, topics: SqliteEventLog
+) -> None:
+    headers = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "javascript"}
+    records = f"{base}/topics/{TOPIC}/partitions/0/records"
+    for path in ("/v3/clusters", f"{base}/topics", f"/prod{records}?offset=0&max_records=3"):
+        answer = client.get(path, headers=headers)
+        assert "evil" not in answer.text
+        assert "javascript" not in answer.text
+    metadata = answer.json()["metadata"]
+    assert metadata["self"] == metadata["next"]
+    assert metadata["self"].startswith(f"http://gateway{records}?offset=0&max_records=3&")
+
+
+def test_links_begin_with_the_address_that_is_set(topics: SqliteEventLog, streams: SqliteStreamLog) -> None:
+    app = create_app(GatewaySettings(advertised_url="https://api.example/prod/"), topics, streams)
+    answer = Asking(app).send("GET", "/v3/clusters").json()
+    assert answer["metadata"]["self"] == "https://api.example/prod/v3/clusters"
 
 
 @pytest.mark.parametrize(

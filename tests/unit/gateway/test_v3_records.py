@@ -79,6 +79,7 @@ def test_other_types_are_refused_with_those_that_are_taken(type_: str) -> None:
         b'{"partition_id":true}',
         b'{"headers":[{"value":"YQ=="}]}',
         b'{"headers":[{"name":"h","value":"?"}]}',
+        b'{"headers":[{"name":"a\\u0000b","value":"YQ=="}]}',
         b'{"timestamp":"2024-01-01"}',
         b'{"timestamp":"2024-01-01T00:00:00"}',
         b'{"timestamp":"1969-12-31T23:59:59Z"}',

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from pinterest_pipeline.errors import DiskFull, SettingError, Unavailable
+from pinterest_pipeline.errors import DiskFull, Forbidden, SettingError, Unavailable
 from pinterest_pipeline.posts import journal
 from pinterest_pipeline.posts.emulator import Emulator, Refused, stop_on_signals
 from pinterest_pipeline.posts.journal import Journal
@@ -186,10 +186,10 @@ def test_an_api_that_takes_nothing_ends_the_run_with_the_account(
         return httpx.Response(status, json={"error_code": status, "message": "Topic not found."})
 
     emulator = Emulator(settings(tmp_path), branch)
-    with pytest.raises(
-        Refused, match=f"http://api/dev takes nothing for .*124df56aef51.*: {status} Topic not found"
-    ):
+    text = f"http://api/dev takes nothing for .*124df56aef51.*: {status} Topic not found"
+    with pytest.raises((Refused, Forbidden), match=text) as raised:
         send(emulator, api, iter([[post(ind) for ind in range(1_000)]] * 11))
+    assert raised.value.exit_code == (4 if status == 404 else 7)
     sent = sum(account.sent for account in emulator.accounts.values())
     assert sent == sum(account.refused for account in emulator.accounts.values()) == len(requests) <= 12
 

@@ -146,7 +146,9 @@ def test_an_error_of_kinesis_is_read_whatever_the_status(status: int) -> None:
 )
 def test_what_a_status_means(aim: Any, status: int, retry: bool, doubtful: bool, hopeless: bool) -> None:
     found = aim.answer(status, {}, body({"error_code": status, "message": "why"}), 3)
-    assert found == Refusal(f"{status} why", retry=retry, doubtful=doubtful, hopeless=hopeless)
+    forbidden = status in (401, 403)
+    meaning = Refusal(f"{status} why", retry, doubtful, hopeless, forbidden=forbidden)
+    assert found == meaning
 
 
 def test_a_key_whose_first_request_is_not_over_is_asked_again() -> None:

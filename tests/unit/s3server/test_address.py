@@ -49,5 +49,5 @@ def test_a_server_that_is_not_installed_names_what_to_install(
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingPart, match=r"pinterest-data-pipeline\[s3-server\]"):
+    with pytest.raises(MissingPart, match=r"make extras.*\[s3-server\]"):
         S3Server(tmp_path)

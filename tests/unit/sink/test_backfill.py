@@ -59,3 +59,11 @@ def test_a_prefix_that_cannot_be_is_refused(log: EventLog, store: ObjectStore, p
 def test_the_sinks_own_prefix_is_refused(log: EventLog, store: ObjectStore) -> None:
     with pytest.raises(BadInput, match="where the sink itself lands"):
         backfill(log, store, RULES, "topics", Span())
+
+
+@pytest.mark.parametrize(
+    ("span", "what"), [((5, 3), "offset"), ((5, 5), "offset"), ((None, None, 9, 4), "time")]
+)
+def test_a_span_that_ends_before_it_begins_is_refused(span: tuple[int | None, ...], what: str) -> None:
+    with pytest.raises(BadInput, match=f"nothing from {what}"):
+        Span(*span)

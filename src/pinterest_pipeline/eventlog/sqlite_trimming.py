@@ -1,0 +1,56 @@
+"""What has outlived a stream's retention leaves the file, a little at a time."""
+
+from collections.abc import Callable
+from typing import Final
+
+from pinterest_pipeline.eventlog import sqlite_shards
+from pinterest_pipeline.eventlog.sqlite_file import OFFSET_BITS
+from pinterest_pipeline.eventlog.sqlite_readers import offset_at
+from pinterest_pipeline.eventlog.sqlite_writer import Transaction, Writer
+from pinterest_pipeline.eventlog.streams import FOREVER_HOURS
+
+_EVERY_MS: Final = 60_000
+_AT_ONCE: Final = 20_000
+"""Records; more would keep the writers waiting."""
+
+
+class Trimmer:
+    """Removes expired records while a stream is written to: no reader sees them any more."""
+
+    def __init__(self, writer: Writer, clock: Callable[[], int]) -> None:
+        """`clock` gives milliseconds since 1970."""
+        self._writer = writer
+        self._clock = clock
+        self._next_ms = 0
+
+    def nudge(self) -> None:
+        """Remove some, if the last time is a minute ago; waits for nothing. What fails is tried again."""
+        now = self._clock()
+        if now >= self._next_ms:
+            self._next_ms = now + _EVERY_MS
+            self._writer.submit(self.trim)
+
+    def trim(self, transaction: Transaction) -> None:
+        """Remove at most so many records that no other writer waits long; the rest at the next nudge."""
+        connection, room = transaction.connection, _AT_ONCE
+        names = connection.execute(
+            "SELECT t.name FROM topics t JOIN streams s ON s.topic_id = t.id WHERE s.retention_hours < ?",
+            (FOREVER_HOURS,),
+        ).fetchall()
+        for (name,) in names:
+            for part in sqlite_shards.extents(connection, name, self._clock()).values():
+                kept = offset_at(connection, part.partition_id, part.end, part.horizon_ms, part.beginning)
+                beginning = min(kept, part.beginning + room)
+                if beginning == part.beginning:
+                    continue
+                room -= beginning - part.beginning
+                first = part.partition_id << OFFSET_BITS
+                connection.execute(
+                    "DELETE FROM records WHERE position >= ? AND position < ?",
+                    (first + part.beginning, first + beginning),
+                )
+                connection.execute(
+                    "UPDATE shards SET beginning = ? WHERE partition_id = ?", (beginning, part.partition_id)
+                )
+        if room == 0:
+            self._next_ms = 0

@@ -1,0 +1,59 @@
+"""Rooms as processes: what is said of one that cannot run, and how one ends."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from pinterest_pipeline.config import load_settings
+from pinterest_pipeline.errors import SettingError
+from pinterest_pipeline.local import Supervisor
+
+ROOM = """
+import sys
+from pinterest_pipeline.engines.duckdb import DuckDBEngine
+from pinterest_pipeline.local import watch_parent
+watch_parent(lambda: print("the parent is gone"))
+sys.exit(2)
+"""
+
+
+def test_a_room_that_ends_while_its_parent_lives_says_nothing_of_leaks() -> None:
+    room = subprocess.Popen([sys.executable, "-c", ROOM], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert room.stdin is not None
+    assert room.stderr is not None
+    said = room.stderr.read()  # before standard input ends
+    assert (room.wait(), said) == (2, b"")
+    room.stdin.close()
+    room.stderr.close()
+
+
+def test_a_room_that_cannot_run_is_named_with_its_own_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "DATA": str(tmp_path),
+        "GATEWAY__PORT": "0",
+        "LOG__HOME": "kafka",
+        "KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+        "KAFKA__SASL_MECHANISM": "AWS_MSK_IAM",
+    }.items():
+        monkeypatch.setenv(f"PINPIPE_{name}", value)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "sink.log").write_text("error: of an earlier run\n       with its remedy\n")
+    supervisor = Supervisor(load_settings(), ["sink"])
+    try:
+        with pytest.raises(SettingError) as raised:
+            run_until_it_gives_up(supervisor)
+    finally:
+        supervisor.stop()
+    assert raised.value.problem == "sink cannot run: AWS_MSK_IAM needs a region"
+    assert raised.value.remedy == "set PINPIPE_KAFKA__REGION, as eu-west-1"
+
+
+def run_until_it_gives_up(supervisor: Supervisor) -> None:
+    supervisor.start()
+    supervisor.run(threading.Event())
