@@ -9,9 +9,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Final
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from pinterest_pipeline.eventlog.base import Receipt, Refusal
@@ -33,8 +34,8 @@ class Sender:
         self._clients = clients
         self._max_record_bytes = max_record_bytes
         self._done = done
-        self._finished: list[Request] = []
-        self._refused_here: deque[tuple[Request, int, KafkaError]] = deque()
+        self._finished: deque[Request] = deque()
+        self._refused_here: deque[tuple[_Delivery, KafkaError]] = deque()
         self._stop = False
         self._thread = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
 
@@ -82,33 +83,33 @@ class Sender:
 
     def _send_plain(self, request: Request, places: Sequence[int | Refusal]) -> None:
         """All records of a partition in one call, which takes neither headers nor times: half the time."""
-        groups: dict[int, list[tuple[int, dict[str, Any]]]] = {}
-        delivered, outcomes = self._delivered, request.outcomes
+        groups: dict[int, list[dict[str, Any]]] = {}
+        outcomes, finished = request.outcomes, self._finished
         for index, (record, place) in enumerate(zip(request.records, places, strict=True)):
-            if outcomes[index] is None and not isinstance(place, Refusal):
-                done = partial(delivered, request, index)
-                message = {"value": record.value, "key": record.key, "callback": done}
-                groups.setdefault(place, []).append((index, message))
-        for partition, group in groups.items():
-            messages = [message for _, message in group]
+            if outcomes[index] is None and type(place) is int:
+                done = _Delivery(request, index, finished)
+                groups.setdefault(place, []).append(
+                    {"value": record.value, "key": record.key, "callback": done}
+                )
+        for partition, messages in groups.items():
             if self._producer.produce_batch(request.topic, messages, partition) < len(messages):
                 self._refused_here.extend(
-                    (request, index, message["_error"]) for index, message in group if "_error" in message
+                    (message["callback"], message["_error"]) for message in messages if "_error" in message
                 )
 
     def _send_each(self, request: Request, places: Sequence[int | Refusal]) -> None:
         now = time.time_ns() // 1_000_000
-        produce, delivered, outcomes = self._producer.produce, self._delivered, request.outcomes
+        produce, outcomes, finished = self._producer.produce, request.outcomes, self._finished
         for index, (record, place) in enumerate(zip(request.records, places, strict=True)):
             if outcomes[index] is not None or isinstance(place, Refusal):
                 continue
-            done = partial(delivered, request, index)
+            done = _Delivery(request, index, finished)
             when: int = record.timestamp or now
             headers: list[Any] = list(record.headers)
             try:
                 produce(request.topic, record.value, record.key, place, done, timestamp=when, headers=headers)
             except Exception as error:  # whatever the client dislikes, its record is answered for
-                self._refused_here.append((request, index, _kafka_error(error)))
+                self._refused_here.append((done, _kafka_error(error)))
 
     # What became of it
 
@@ -117,16 +118,30 @@ class Sender:
         while not self._stop:
             poll(_POLL_SECONDS)
             while self._refused_here:
-                request, index, error = self._refused_here.popleft()
-                self._delivered(request, index, error, None)
-            if self._finished:
-                finished, self._finished = self._finished, []
-                for request in finished:
-                    self._done(request)
+                done, error = self._refused_here.popleft()
+                done(error, None)
+            while self._finished:
+                self._done(self._finished.popleft())
 
-    def _delivered(
-        self, request: Request, index: int, error: KafkaError | None, message: Message | None
-    ) -> None:
+    def close(self) -> None:
+        """Stop polling; nothing may be under way any more."""
+        self._stop = True
+        if self._thread.is_alive():
+            self._thread.join()
+
+
+class _Delivery(msgspec.Struct, frozen=True, gc=False):
+    """Told what became of the record at `index` of a request; requests that are over go to `finished`.
+
+    There is one for each record that waits. They are in no cycle, so the garbage collector passes them over.
+    """
+
+    request: Request
+    index: int
+    finished: deque[Request]
+
+    def __call__(self, error: KafkaError | None, message: Message | None) -> None:
+        request, index = self.request, self.index
         if error is not None:
             request.outcomes[index] = GONE if error.code() in _GONE_CODES else refusal(error)
         elif message is not None:
@@ -136,13 +151,7 @@ class Sender:
             )
         request.left -= 1
         if not request.left:
-            self._finished.append(request)
-
-    def close(self) -> None:
-        """Stop polling; nothing may be under way any more."""
-        self._stop = True
-        if self._thread.is_alive():
-            self._thread.join()
+            self.finished.append(request)
 
 
 def _kafka_error(error: Exception) -> KafkaError:
