@@ -1,6 +1,7 @@
 """Starts every room as a process of its own, starts a dead one again, stops them cleanly."""
 
 import atexit
+import hashlib
 import os
 import select
 import signal
@@ -16,7 +17,7 @@ from typing import IO, NamedTuple
 
 import msgspec
 import structlog
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from pinterest_pipeline.broker.distribution import Say, jars
 from pinterest_pipeline.broker.node import node_is_ready
@@ -150,7 +151,7 @@ class Supervisor:
         with self._log_file(room.name) as log:
             room.process = subprocess.Popen(
                 [sys.executable, "-m", "pinterest_pipeline", *room.arguments, "--exit-with-parent"],
-                env=child_environment(self._settings),
+                env=child_environment(self._settings_of(room.name)),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -158,6 +159,20 @@ class Supervisor:
                 start_new_session=True,  # Ctrl-C reaches the supervisor alone, which then stops them in order
             )
         room.started = time.monotonic()
+
+    def _settings_of(self, room: str) -> Settings:
+        """The sink has one seat in its group: started again, it gets its partitions back without a wait.
+
+        Kafka's static membership: https://cwiki.apache.org/confluence/display/KAFKA/KIP-345. Only one process
+        may have the seat, and we start only one.
+        """
+        settings = self._settings
+        if room != "sink" or settings.log.home != "kafka":
+            return settings
+        seat = f"{socket.gethostname()}-{settings.data.resolve()}"
+        own = {"group.instance.id": SecretStr(hashlib.sha256(seat.encode()).hexdigest()[:32])}
+        kafka = settings.kafka.model_copy(update={"properties": own | settings.kafka.properties})
+        return settings.model_copy(update={"kafka": kafka})
 
     def _note_death(self, room: _Room) -> None:
         assert room.process is not None

@@ -37,6 +37,15 @@ class Pipeline:
         self.environment["PINPIPE_OBJECTS__URL"] = "pinpipe:s3"
         self.parts = 5
 
+    def use_kafka(self, properties: dict[str, str]) -> None:
+        """Keep topics in a Kafka node of one's own, one more process."""
+        self.environment |= {
+            "PINPIPE_LOG__HOME": "kafka",
+            "PINPIPE_KAFKA__PORT": "0",
+            "PINPIPE_KAFKA__PROPERTIES": json.dumps(properties),
+        }
+        self.parts = 5
+
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "pinterest_pipeline", *arguments]
 
@@ -164,6 +173,23 @@ def test_a_killed_process_costs_nothing(pipeline: Pipeline, victim: str, workers
             assert counts["acknowledged"] == counts["sent"] == POSTS
             assert counts["clean"] == counts["landed"] == POSTS
             assert counts["without_receipt"] == 0
+
+
+def test_a_killed_sink_on_kafka_does_not_wait_for_its_session_to_end(pipeline: Pipeline) -> None:
+    pipeline.use_kafka({"session.timeout.ms": "290000"})
+    state = pipeline.start()
+    fill(pipeline, state["gateway"])
+    emulator = send(pipeline, "batch")
+    kills = 0
+    while emulator.poll() is None:
+        time.sleep(0.9)
+        kills += kills < 2 and kill(pipeline, "sink")
+    assert emulator.returncode == 0
+    assert kills > 0
+    pipeline.until(pipeline.is_drained, "everything to land")
+    account = json.loads(pipeline.run("verify", "--json"))
+    assert account["balanced"], account["problems"]
+    assert [account["batch"][table]["landed"] for table in ("pin", "geo", "user")] == [POSTS] * 3
 
 
 def test_a_port_in_use_is_named(pipeline: Pipeline) -> None:
