@@ -11,7 +11,7 @@ from pinterest_pipeline.errors import BadInput
 from pinterest_pipeline.eventlog.base import EventLog, Part
 from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.sink.landing import Lander
-from pinterest_pipeline.sink.reading import read_range
+from pinterest_pipeline.sink.reading import matching, read_range
 from pinterest_pipeline.sink.rotation import open_range
 from pinterest_pipeline.sink.rules import Rules, first_folder
 from pinterest_pipeline.sink.worker import dead_letters
@@ -45,8 +45,7 @@ def backfill(log: EventLog, store: ObjectStore, rules: Rules, prefix: str, span:
     """Land the span of each of the rules' topics below `prefix`; returns how many offsets of each partition.
 
     No group is asked or told. What an earlier run landed there is not landed again, so a run that was killed
-    is simply started again. Raises BadInput when the prefix is the
-    sink's own.
+    is simply started again. Raises BadInput when the prefix is the sink's own.
     """
     prefix = first_folder(prefix, "--prefix")
     if prefix == rules.shape.topics_dir:
@@ -55,21 +54,22 @@ def backfill(log: EventLog, store: ObjectStore, rules: Rules, prefix: str, span:
     read = partial(read_range, log)
     lander = Lander(store, shape, read, dead_letters(log, rules))
     done: dict[Part, int] = {}
-    for topic in rules.topics:
+    for topic in matching(log, rules):
+        topic_id = log.describe(topic).id
         starts, ends = _bounds(log, topic, span)
         for number, end in ends.items():
             part, start = (topic, number), starts[number]
             done[part] = max(end - start, 0)
-            _land(lander, rules, part, start, end)
+            _land(lander, rules, part, topic_id, start, end)
     return done
 
 
-def _land(lander: Lander, rules: Rules, part: Part, start: int, end: int) -> None:
+def _land(lander: Lander, rules: Rules, part: Part, topic_id: str, start: int, end: int) -> None:
     position = lander.manifest.resume(part, start)
     while position < end:
         entry = lander.manifest.at(part, position)
         if entry is not None:
-            lander.finish(entry)
+            lander.finish(entry, topic_id)
         else:
             most = min(end, position + rules.rotation.flush_size)
             found = open_range(position, rules.rotation, lander.shape, 0.0, time.time_ns() // 1_000_000)
@@ -78,7 +78,7 @@ def _land(lander: Lander, rules: Rules, part: Part, start: int, end: int) -> Non
                 found.take(records, rules.rotation)
             if not found.is_full:
                 found.end = most
-            entry = lander.land(part, found)
+            entry = lander.land(part, topic_id, found)
         position = entry.end
 
 

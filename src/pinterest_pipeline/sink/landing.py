@@ -42,9 +42,12 @@ class Lander:
     def manifest(self) -> Manifest:
         return self._manifest
 
-    def land(self, part: Part, found: OpenRange, check: Callable[[], None] = lambda: None) -> Entry:
+    def land(
+        self, part: Part, topic_id: str, found: OpenRange, check: Callable[[], None] = lambda: None
+    ) -> Entry:
         """Plan a range and finish the plan that its start has, which may be another's and end elsewhere.
 
+        `topic_id` is what the log calls the topic: a plan of an earlier one of its name is none of ours.
         `check` is called before each step that writes, and raises what stops it. Raises BadInput for a record
         that the settings say to stop at, and when a plan or an object does not fit the log.
         """
@@ -54,28 +57,34 @@ class Lander:
         built = self._built(part, records, self.shape, found.wallclock_ms)
         check()
         crash_at("before_plan")
-        own = self._plan(part, found, len(records), built)
+        own = self._plan(part, topic_id, found, len(records), built)
         entry = self._manifest.propose(own)
         crash_at("after_plan")
         if entry == own:
             self._finish(entry, built, check)
         else:
-            self.finish(entry, check)
+            self.finish(entry, topic_id, check)
         _log.info("landed", topic=part[0], partition=part[1], start=entry.start, end=entry.end)
         return entry
 
-    def finish(self, entry: Entry, check: Callable[[], None] = lambda: None) -> None:
+    def finish(self, entry: Entry, topic_id: str, check: Callable[[], None] = lambda: None) -> None:
         """Do what is left of a plan that somebody made."""
+        span = f"offsets {entry.start} to {entry.end - 1}"
+        where = f"the plan of {entry.topic}, partition {entry.partition}, {span}"
+        if entry.topic_id != topic_id:
+            raise BadInput(
+                f"{where} is of an earlier topic of this name",
+                "land the topic that was made anew under another topics.dir",
+            )
         if entry.objects and all(is_there(self._store, planned_object) for planned_object in entry.objects):
             return  # dead letters go before objects
         records = self.read(entry.part, entry.start, entry.end)
         built = self._built(entry.part, records, entry.shape, entry.wallclock_ms)
         if tuple(map(planned, built.objects)) != entry.objects:
             raise BadInput(
-                f"the log does not give the objects that the plan of {entry.topic}, partition"
-                f" {entry.partition}, offsets {entry.start} to {entry.end - 1}, names",
-                "was the topic deleted and made anew, or a library upgraded in between? Land it under another"
-                " topics.dir, or move the plan away if none of its objects is there",
+                f"the log does not give the objects that {where} names",
+                "was a library upgraded in between? Land it under another topics.dir, or move the plan away"
+                " if none of its objects is there",
             )
         self._finish(entry, built, check)
 
@@ -89,10 +98,11 @@ class Lander:
                 "with errors.tolerance=all it goes to errors.deadletterqueue.topic.name, or is skipped",
             ) from problem
 
-    def _plan(self, part: Part, found: OpenRange, records: int, built: Built) -> Entry:
+    def _plan(self, part: Part, topic_id: str, found: OpenRange, records: int, built: Built) -> Entry:
         skipped = built.skipped.total()
         return Entry(
             topic=part[0],
+            topic_id=topic_id,
             partition=part[1],
             start=found.start,
             end=found.end,

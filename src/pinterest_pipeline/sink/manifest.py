@@ -36,6 +36,8 @@ class Entry(msgspec.Struct, frozen=True):
     """The plan of the offsets from `start` up to and without `end`."""
 
     topic: str
+    topic_id: str
+    """What the log calls this topic; one that is made anew under the name has another."""
     partition: int
     start: int
     end: int

@@ -1,8 +1,19 @@
-"""Ranges of the log, read outside of the group."""
+"""What the log has for a sink, asked outside of the group: topics, and ranges of them."""
+
+import re
 
 from pinterest_pipeline.eventlog.base import EventLog, Part, StoredRecord
+from pinterest_pipeline.sink.rules import Rules
 
 _READ_RECORDS = 10_000
+
+
+def matching(log: EventLog, rules: Rules) -> list[str]:
+    """The topics of the rules: those named, or those that are there and match the pattern whole."""
+    if not rules.pattern:
+        return list(rules.topics)
+    wanted = re.compile(rules.pattern)
+    return [topic for topic in log.topics() if wanted.fullmatch(topic)]
 
 
 def read_range(log: EventLog, part: Part, start: int, end: int) -> list[StoredRecord]:

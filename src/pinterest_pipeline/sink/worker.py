@@ -4,10 +4,9 @@ Ranges of one partition are landed one after the other, in a pool of threads, wh
 A position is committed only after every object of its range was read back.
 """
 
-import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,13 +14,13 @@ from functools import partial
 import structlog
 
 from pinterest_pipeline.config import crash_at
-from pinterest_pipeline.errors import Fenced, Retryable
+from pinterest_pipeline.errors import BadInput, Fenced, Retryable
 from pinterest_pipeline.eventlog.base import EventLog, Part, StoredRecord, Subscription
 from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.sink.dead_letters import DeadLetters
 from pinterest_pipeline.sink.landing import Lander
 from pinterest_pipeline.sink.manifest import Entry
-from pinterest_pipeline.sink.reading import read_range
+from pinterest_pipeline.sink.reading import matching, read_range
 from pinterest_pipeline.sink.rotation import OpenRange, open_range
 from pinterest_pipeline.sink.rules import Rules
 
@@ -49,6 +48,7 @@ class _Landing:
 class _Held:
     """What the member knows of a partition it holds."""
 
+    topic_id: str
     position: int
     """Where the next range starts."""
     expected: int
@@ -111,9 +111,9 @@ class Sink:
         batches = subscription.poll(_READ_RECORDS, min(seconds, 0.01) if busy else seconds)
         self._polled = time.monotonic()
         self._let_go(subscription)
-        for part in subscription.held() - self._held.keys():
-            batches.pop(part, None)
-            self._begin(subscription, part)
+        new = subscription.held() - self._held.keys()
+        batches = {part: records for part, records in batches.items() if part not in new}
+        self._begin(subscription, new)
         for part, records in batches.items():
             self._take(subscription, part, records)
         self._move_on(subscription)
@@ -152,7 +152,7 @@ class Sink:
         if self._subscription is not None and (not self._rules.pattern or now < self._look_at):
             return self._subscription
         self._look_at = now + _TOPICS_SECONDS
-        topics = self._matching()
+        topics = matching(self._log, self._rules)
         if topics != self._topics and self._subscription is not None:
             self.flush()
             self._subscription.close()
@@ -163,12 +163,6 @@ class Sink:
             crash_at("opened")
         return self._subscription
 
-    def _matching(self) -> list[str]:
-        if not self._rules.pattern:
-            return list(self._rules.topics)
-        wanted = re.compile(self._rules.pattern)
-        return [topic for topic in self._log.topics() if wanted.fullmatch(topic)]
-
     def _let_go(self, subscription: Subscription) -> None:
         """Forget what is not ours any more; a landing under way can do no harm, and is not committed."""
         for part in self._held.keys() - subscription.held():
@@ -178,7 +172,7 @@ class Sink:
     def _take(self, subscription: Subscription, part: Part, records: list[StoredRecord]) -> None:
         held = self._held[part]
         if records[0].offset < held.expected:  # it was another's meanwhile
-            self._begin(subscription, part)
+            self._begin(subscription, [part])
             return
         held.expected = records[-1].offset + 1
         held.waiting += records
@@ -187,18 +181,25 @@ class Sink:
         if held.waiting:
             subscription.pause([part])
 
-    def _begin(self, subscription: Subscription, part: Part) -> None:
-        """Read a partition from where the group is; what was read of it so far is read again."""
-        topic, number = part
-        committed = self._log.committed(self._rules.group, topic).get(number)
-        position = self._log.beginnings(topic)[number] if committed is None else committed
+    def _begin(self, subscription: Subscription, parts: Collection[Part]) -> None:
+        """Read partitions from where the group is; what was read of them so far is read again."""
+        for topic in sorted({topic for topic, _ in parts}):
+            positions = self._log.beginnings(topic) | self._log.committed(self._rules.group, topic)
+            ends = self._log.ends(topic)
+            topic_id = self._log.describe(topic).id  # last: what is read from now on is of no earlier topic
+            for part in parts:
+                if part[0] == topic:
+                    _check_position(self._rules.group, part, positions[part[1]], ends[part[1]])
+                    self._begin_one(subscription, part, positions[part[1]], topic_id)
+
+    def _begin_one(self, subscription: Subscription, part: Part, position: int, topic_id: str) -> None:
         start = self._lander.manifest.resume(part, position)
         if start != position:
-            _log.warning("moved on to the end of a plan", topic=topic, partition=number, start=start)
+            _log.warning("moved on to the end of a plan", topic=part[0], partition=part[1], start=start)
             subscription.commit({part: start})
         subscription.seek(part, start)
         subscription.resume([part])
-        self._held[part] = _Held(start, start)
+        self._held[part] = _Held(topic_id, start, start)
 
     def _fill(self, part: Part, held: _Held) -> None:
         """Put waiting records into ranges, as far as ranges can be closed."""
@@ -219,12 +220,13 @@ class Sink:
 
     def _close(self, part: Part, held: _Held) -> None:
         assert held.open is not None
-        held.landing = self._submit(part, held.open)
+        held.landing = self._submit(part, held.topic_id, held.open)
         held.position = held.open.end
         held.open = None
 
-    def _submit(self, part: Part, found: OpenRange) -> _Landing:
-        return _Landing(found, self._pool.submit(self._lander.land, part, found, self._check_lease))
+    def _submit(self, part: Part, topic_id: str, found: OpenRange) -> _Landing:
+        future = self._pool.submit(self._lander.land, part, topic_id, found, self._check_lease)
+        return _Landing(found, future)
 
     def _check_lease(self) -> None:
         if time.monotonic() - self._polled > _LEASE_SECONDS:
@@ -265,7 +267,7 @@ class Sink:
             return
         if landing.again_at:
             if self._monotonic() >= landing.again_at:
-                held.landing = self._submit(part, landing.range)
+                held.landing = self._submit(part, held.topic_id, landing.range)
                 held.landing.failures = landing.failures
             return
         try:
@@ -275,7 +277,7 @@ class Sink:
         except Fenced:
             del self._held[part]
             if part in subscription.held():  # ours for all we know: the lease was over, not the membership
-                self._begin(subscription, part)
+                self._begin(subscription, [part])
             return
         except Retryable as error:
             landing.failures += 1
@@ -286,7 +288,16 @@ class Sink:
         crash_at("after_commit")
         held.landing = None
         if entry.end != held.position:  # the plan was another's, and is cut elsewhere
-            self._begin(subscription, part)
+            self._begin(subscription, [part])
+
+
+def _check_position(group: str, part: Part, position: int, end: int) -> None:
+    """Kafka would begin at the first record, and we at the position: for ever."""
+    if position > end:
+        raise BadInput(
+            f"the group '{group}' is at offset {position} of {part[0]}, partition {part[1]}, whose end is {end}",
+            "was the topic deleted and made anew? Land it by another name and topics.dir, or move the group",
+        )
 
 
 def dead_letters(log: EventLog, rules: Rules) -> DeadLetters | None:

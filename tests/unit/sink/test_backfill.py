@@ -50,6 +50,14 @@ def test_asked_again_it_goes_on_where_it_was(log: EventLog, store: ObjectStore) 
     assert was.items() <= objects(store, "again").items()
 
 
+def test_topics_are_found_by_their_pattern(log: EventLog, store: ObjectStore) -> None:
+    append(log, *numbers(3))
+    log.create("other", 1)
+    rules = msgspec.structs.replace(RULES, topics=(), pattern=TOPIC[:5] + ".*")
+    assert backfill(log, store, rules, "again", Span()) == {(TOPIC, 0): 3}
+    assert offsets(store) == [[0, 1, 2]]
+
+
 @pytest.mark.parametrize("prefix", ["", "/", "a/../b", "manifest", "compacted/topics"])
 def test_a_prefix_that_cannot_be_is_refused(log: EventLog, store: ObjectStore, prefix: str) -> None:
     with pytest.raises(SettingError, match="--prefix"):

@@ -13,7 +13,7 @@ KEY = "manifest/topics/t/0/00000000000000/00000000000000000000.json"
 
 
 def entry(start: int, end: int) -> Entry:
-    return Entry("t", 0, start, end, (), 0, {}, 0, end - start, Shape(gzip_level=6), 0)
+    return Entry("t", "id", 0, start, end, (), 0, {}, 0, end - start, Shape(gzip_level=6), 0)
 
 
 @pytest.fixture

@@ -207,14 +207,36 @@ def test_a_topic_made_anew_under_its_name_is_not_taken_for_the_old_one(
     first = make_sink(flush_size=2)
     until(lambda: committed(log) == 2, [first])
     first.close()
-    was = objects(store)
-    for name in was:
-        store.delete(name)
     log.delete(TOPIC)
     log.create(TOPIC, 1)
     append(log, b'{"ind":"other"}', b'{"ind":"too"}')
-    with pytest.raises(BadInput, match="does not give the objects"):
+    with pytest.raises(BadInput, match="is of an earlier topic of this name"):
         until(lambda: committed(log) == 2, [make_sink(flush_size=2)])
+    assert committed(log) == 0
+
+
+def test_a_position_behind_the_end_stops_the_sink(
+    log: EventLog, store: ObjectStore, make_sink: MakeSink
+) -> None:
+    append(log, *numbers(2))
+    log.commit(GROUP, TOPIC, {0: 9})
+    with pytest.raises(BadInput, match=r"is at offset 9 of .*, whose end is 2"):
+        make_sink(flush_size=2).step(0)
+    assert objects(store) == {}
+
+
+def test_a_topic_made_anew_under_a_running_sink_is_not_taken_for_the_old_one(
+    log: EventLog, store: ObjectStore, make_sink: MakeSink
+) -> None:
+    append(log, *numbers(2))
+    sink = make_sink(flush_size=2)
+    until(lambda: committed(log) == 2, [sink])
+    log.delete(TOPIC)
+    log.create(TOPIC, 1)
+    append(log, *numbers(5))
+    with pytest.raises(BadInput, match="is of an earlier topic of this name"):
+        until(lambda: committed(log) > 0, [sink])
+    assert committed(log) == 0
 
 
 class _Flaky:
