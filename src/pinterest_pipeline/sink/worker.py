@@ -295,7 +295,8 @@ def _check_position(group: str, part: Part, position: int, end: int) -> None:
     """Kafka would begin at the first record, and we at the position: for ever."""
     if position > end:
         raise BadInput(
-            f"the group '{group}' is at offset {position} of {part[0]}, partition {part[1]}, whose end is {end}",
+            f"the group '{group}' is at offset {position} of {part[0]}, partition {part[1]},"
+            f" whose end is {end}",
             "was the topic deleted and made anew? Land it by another name and topics.dir, or move the group",
         )
 
