@@ -1,5 +1,6 @@
 """A Confluent S3 sink's properties as the rules of our sink (pure)."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal, cast, get_args
 
@@ -63,6 +64,10 @@ class _Reader:
         pattern = self._values.text("topics.regex")
         if bool(topics) == bool(pattern):
             self._values.refuse("topics", "give either topics or topics.regex")
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            self._values.refuse("topics.regex", f"{pattern!r} is no regular expression: {error}")
         shape = self._shape()
         return Rules(
             group=f"connect-{name}",

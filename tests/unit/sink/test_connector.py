@@ -74,6 +74,7 @@ def test_what_is_not_supported_is_refused_unless_it_changes_nothing(key: Any) ->
     [
         ({"topics": ""}, "topics"),
         ({"topics.regex": "b"}, "topics"),
+        ({"topics": "", "topics.regex": "a("}, "topics.regex"),
         ({"flush.size": "0"}, "flush.size"),
         ({"flush.size": "many"}, "flush.size"),
         ({"format.class": "io.confluent.connect.s3.format.avro.AvroFormat"}, "format.class"),
