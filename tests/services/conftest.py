@@ -12,10 +12,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy import URL, Connection, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 _READY_SECONDS = 60.0
+_CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 _INSTALL_OPTIONS = ("--auth-root-authentication-method=normal", "--skip-test-db")
 _PASSWORD = "not a secret: @:/ü"  # characters that an address must escape
 
@@ -108,3 +110,17 @@ def _make_database(port: int) -> URL:
         )
         connection.execute(text("GRANT ALL ON pinterest_data.* TO 'emulator'@'localhost'"))
     return URL.create("mysql+pymysql", "emulator", _PASSWORD, "127.0.0.1", port, "pinterest_data")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, without a window."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("chromium is not installed, and CI must look at pages")
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=_CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
