@@ -58,7 +58,7 @@ $(UV):
 
 .venv/.extras: $(UV) pyproject.toml uv.lock
 	@echo "adding Kafka's client and Java, SeaweedFS and boto3 to .venv ..."
-	@$(UV) sync --quiet --frozen --inexact --no-dev --all-extras --compile-bytecode
+	@$(UV) sync --quiet --frozen --inexact --no-dev --extra kafka --extra kafka-server --extra aws --extra s3-server --compile-bytecode
 	@touch $@ .venv/.runtime
 
 .venv/.dev: $(UV) pyproject.toml uv.lock
