@@ -28,9 +28,9 @@ def run(folder: Path, posts: int) -> None:
     settings = load_settings(data=folder / "answers")
     size = _write_objects(Workspace(settings), posts)
     print(f"\n{posts:,} posts, {size / 2**20:,.0f} MiB of JSON")
-    parse, parse_memory = _measured(_parse, settings)
+    parse, parse_memory = measured(_parse, settings)
     print(f"{'DuckDB parses the files into a table':45} {parse:>8.1f} s {parse_memory / 2**20:>10,.0f} MiB")
-    total, memory = _measured(_load_and_answer, settings)
+    total, memory = measured(load_and_answer, settings)
     print(
         f"{'objects to clean Delta tables to answers':45} {total:>8.1f} s {memory / 2**20:>10,.0f} MiB"
         f"   {total / parse:.1f} x the parse"
@@ -57,7 +57,7 @@ def _write_objects(workspace: Workspace, posts: int) -> int:
     return size
 
 
-def _measured(work: Callable[[Settings], Any], settings: Settings) -> tuple[float, int]:
+def measured(work: Callable[[Settings], Any], settings: Settings) -> tuple[float, int]:
     """Seconds and peak bytes of memory of the work in a process of its own."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -92,7 +92,7 @@ def _parse(settings: Settings) -> None:
             )
 
 
-def _load_and_answer(settings: Settings) -> None:
+def load_and_answer(settings: Settings) -> None:
     workspace = Workspace(settings)
     with workspace.engine() as engine:
         load_batch(workspace, engine)
