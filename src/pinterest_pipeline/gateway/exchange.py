@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -63,8 +63,8 @@ from pinterest_pipeline.gateway.responses import Answer, Streamed
 _logger: Final = logging.getLogger(__name__)
 
 
-Guard = Callable[[Request, Operation], Fault | None]
-"""Looks at a request before its handler does and before its body is read; its fault is the answer."""
+Guard = Callable[[Request, Operation], Awaitable[Fault | None]]
+"""Looks at a request before its handler does; its fault is the answer."""
 
 
 class Exchange(msgspec.Struct, frozen=True, gc=False):
@@ -93,7 +93,7 @@ class Endpoint:
         self, operation: Operation, guards: Sequence[Guard] = (), observers: Sequence[Observer] = ()
     ) -> None:
         self._operation = operation
-        self._guards = (encoding_fault, *guards)
+        self._guards = guards
         self._observers = observers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,11 +124,10 @@ class Endpoint:
 
     async def _outcome(self, request: Request) -> Answer | Streamed | Fault:
         try:
+            fault = encoding_fault(request, self._operation)
             for fault_in in self._guards:
-                fault = fault_in(request, self._operation)
-                if fault is not None:
-                    return fault
-            return await self._operation.handler(request)
+                fault = fault or await fault_in(request, self._operation)
+            return fault or await self._operation.handler(request)
         except Exception as error:  # whatever it is, the caller gets an answer, and the log says why
             return fault_of(error)
 
@@ -216,7 +215,12 @@ def media_fault(request: Request, taken: frozenset[str], hint: str) -> Fault | N
 
 
 async def read_body(request: Request, most: int) -> bytes | Fault:
-    """The body, unless it is larger than `most` bytes; then the rest of it is not read."""
+    """The body, unless it is larger than `most` bytes; then the rest of it is not read.
+
+    A guard may have read it before the handler does.
+    """
+    if (known := request.scope.get("whole_body")) is not None:
+        return known  # type: ignore[no-any-return] # set below
     too_large = Fault(TOO_LARGE, f"the body is larger than {most} bytes")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > most:
@@ -231,7 +235,8 @@ async def read_body(request: Request, most: int) -> bytes | Fault:
             chunks.append(chunk)
     except ClientDisconnect:
         return Fault(NOT_JSON, "the body was cut off")
-    return b"".join(chunks)
+    body = request.scope["whole_body"] = b"".join(chunks)
+    return body
 
 
 async def append(

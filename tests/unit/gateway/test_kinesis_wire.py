@@ -84,7 +84,7 @@ def test_scopes_hold_for_the_stream_in_the_body(
     grant = Grant(["read:stream:mine", "write:stream:mine"])
     refused: list[str] = []
 
-    def guard(request: Any, _: Any) -> None:
+    async def guard(request: Any, _: Any) -> None:
         request.scope["grant"] = grant
         request.scope["refuse"] = lambda name, _: refused.append(name)
 
