@@ -57,6 +57,7 @@ from pinterest_pipeline.gateway.error_codes import (
     Kind,
 )
 from pinterest_pipeline.gateway.handover import HandedOver, head
+from pinterest_pipeline.gateway.media import content_type
 from pinterest_pipeline.gateway.operations import Api, Operation
 from pinterest_pipeline.gateway.responses import Answer, Streamed
 
@@ -118,7 +119,7 @@ class Endpoint:
         outcome = await self._outcome(request)
         if isinstance(outcome, Streamed):
             return await _stream(outcome, counted.send)
-        answer = answered(self._operation.api, outcome)
+        answer = answered(self._operation.api, outcome, request)
         await respond(answer)(scope, counted.receive, counted.send)
         return answer.records
 
@@ -172,14 +173,17 @@ _FAULTS: Final[dict[Api, Callable[[Fault], Answer]]] = {
     "kafka_v2": responses.kafka_fault,
     "kafka_v3": responses.kafka_v3_fault,
     "kinesis": responses.kinesis_fault,
-    "kinesis_wire": responses.kinesis_wire_fault,
     "service": responses.kafka_v3_fault,
 }
 
 
-def answered(api: Api, answer: Answer | Fault) -> Answer:
+def answered(api: Api, answer: Answer | Fault, request: Request) -> Answer:
     """A fault as this part of the API writes it; any other answer as it is."""
-    return answer if isinstance(answer, Answer) else _FAULTS[api](answer)
+    if isinstance(answer, Answer):
+        return answer
+    if api == "kinesis_wire":
+        return responses.kinesis_wire_fault(answer, content_type(request))
+    return _FAULTS[api](answer)
 
 
 def respond(answer: Answer) -> ASGIApp:
@@ -208,7 +212,7 @@ def encoding_fault(request: Request, operation: Operation) -> Fault | None:
 
 def media_fault(request: Request, taken: frozenset[str], hint: str) -> Fault | None:
     """What is wrong with the Content-Type; an absent one is the empty text."""
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media = content_type(request)
     if media in taken:
         return None
     return Fault(MEDIA_TYPE, f"the Content-Type is '{media[:100]}', send {hint}")

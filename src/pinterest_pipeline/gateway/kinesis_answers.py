@@ -1,7 +1,7 @@
 """What the Kinesis half answers, in the shapes of AWS (pure)."""
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -34,6 +34,13 @@ class PlacedOrNot(Struct, rename="pascal"):
     shard_id: str | UnsetType = UNSET
     error_code: str | UnsetType = UNSET
     error_message: str | UnsetType = UNSET
+
+
+class Counted(NamedTuple):
+    """What to answer with, and how many records it acknowledges or holds."""
+
+    content: Any
+    records: int
 
 
 class PlacedRecords(Struct, rename="pascal"):
