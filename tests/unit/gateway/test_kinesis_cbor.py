@@ -103,8 +103,8 @@ def test_errors_are_written_in_it(kinesis: Asking, stream: str) -> None:
         400,
         "ValidationException",
         (
-            "1 validation error detected: Value at 'records.1.member.partitionKey' failed to satisfy constraint:"
-            " Member must have length greater than or equal to 1"
+            "1 validation error detected: Value at 'records.1.member.partitionKey' failed to satisfy"
+            " constraint: Member must have length greater than or equal to 1"
         ),
     )
     assert error(sent(kinesis, "SubscribeToShard", b"\xa0"))[1] == "UnknownOperationException"
