@@ -28,7 +28,7 @@ SHARDS = 4
 QUOTA_SHARDS = 10
 QUOTA_RECORDS = 1_000
 """Records that a shard of Kinesis takes in a second, of 1,000 bytes each."""
-QUOTA_SECONDS = 9
+QUOTA_SECONDS = 60
 
 
 class Load(NamedTuple):

@@ -23,8 +23,8 @@ def main(address: str, request: str, seconds: float, start: float, period: float
     acknowledged = refused = number = 0
     latencies: list[float] = []
     _wait(start)
-    while (due := start + number * period) < start + seconds and time.time() < start + seconds:
-        _wait(due if period else 0)
+    while number == 0 or (number * period < seconds and time.time() < start + seconds):
+        _wait(start + number * period if period else 0)
         began = time.perf_counter()
         connection.request("POST", "/", body, sent["headers"])
         answer = connection.getresponse()

@@ -1,4 +1,4 @@
-"""All eight routes of AWS' tutorial "Create a REST API as an Amazon Kinesis proxy", as its clients call them."""
+"""The eight routes of AWS' tutorial "Create a REST API as an Amazon Kinesis proxy", as clients call them."""
 
 import base64
 import json

@@ -47,15 +47,16 @@ class RecordActions:
 
     async def _put(self, name: str, entries: Sequence[asked.Entry]) -> list[Receipt | Refusal] | Fault:
         """Append all of them, unless one could never be; returns once they are durable."""
-        records = [Record(entry.data, entry.partition_key.encode()) for entry in entries]
-        for number, record in enumerate(records, 1):
-            if len(record.value or b"") + len(record.key or b"") > self._log.max_record_bytes:
-                where = "data" if len(records) == 1 else f"records.{number}.member.data"
+        records, most = [], self._log.max_record_bytes
+        for number, entry in enumerate(entries, 1):
+            key = entry.partition_key.encode()
+            records.append(Record(entry.data, key))
+            if len(entry.data) + len(key) > most:
+                where = "data" if len(entries) == 1 else f"records.{number}.member.data"
                 return Fault(
                     RECORD_TOO_LARGE,
                     f"1 validation error detected: Value at '{where}' failed to satisfy constraint: Member"
-                    f" must have length less than or equal to {self._log.max_record_bytes}, with its"
-                    " partition key",
+                    f" must have length less than or equal to {most}, with its partition key",
                 )
         keys: list[str | None] = []
         for entry in entries:
