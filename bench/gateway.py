@@ -153,7 +153,7 @@ def _wrk(url: str, pid: int, connections: int, records: int, folder: Path) -> Fi
     body.write_bytes(b'{"records":[' + b",".join([b'{"value":' + VALUE + b"}"] * records) + b"]}")
     script.write_text(_SCRIPT % body)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--latency", "-s", str(script), url]
-    before = _cpu(pid)
+    before = cpu(pid)
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in out or "Socket errors" in out:
         raise RuntimeError(out)
@@ -161,11 +161,11 @@ def _wrk(url: str, pid: int, connections: int, records: int, folder: Path) -> Fi
     assert rate is not None, out
     count = re.search(r"([0-9]+) requests in", out)
     assert count is not None, out
-    spent = (_cpu(pid) - before) / int(count[1]) * 1e6
+    spent = (cpu(pid) - before) / int(count[1]) * 1e6
     return Figures(float(rate[1]), _percentile(out, 50), _percentile(out, 99), spent)
 
 
-def _cpu(pid: int) -> float:
+def cpu(pid: int) -> float:
     """Seconds of processor time that a process has had."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -35,20 +35,28 @@ def create(
     expires: Annotated[str | None, typer.Option(help="Its life: 30d, 12h, 45m; no end if not given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key and print it, once: nobody can read it again.
+    """Make a key and print it, once: nobody can read it again. AWS' clients sign with its access key.
 
     Example: pinpipe keys create --name me --scope 'write:topic:*' --rate 50
     """
+    from pinterest_pipeline.gateway.keys import access_key_id
     from pinterest_pipeline.gateway.plans import plan
 
     if not _NAME.fullmatch(name):
         raise SettingError("a name has 1 to 100 printable ASCII characters")
-    text, key = _file().create(name, scope, plan(rate, burst, quota), _end(expires))
+    file = _file()
+    text, key = file.create(name, scope, plan(rate, burst, quota), _end(expires))
+    signs_as = {"access_key_id": access_key_id(key), "secret_access_key": file.secret_access_key(key)}
     if as_json:
-        sys.stdout.write(msgspec.json.encode({"key": text, **_shown(key)}).decode() + "\n")
+        sys.stdout.write(msgspec.json.encode({"key": text, **signs_as, **_shown(key)}).decode() + "\n")
         return
     out.print(text, soft_wrap=True, markup=False)
-    err.print(f"This is the only time that the key is shown. Its id is {key.id}.", soft_wrap=True)
+    err.print(
+        "For boto3, the AWS CLI and the SDKs of AWS, which sign what they send to Kinesis:", soft_wrap=True
+    )
+    for line, value in signs_as.items():
+        err.print(f"aws_{line}={value}", soft_wrap=True, markup=False)
+    err.print(f"This is the only time that they are shown. The key's id is {key.id}.", soft_wrap=True)
 
 
 @app.command("list")

@@ -21,6 +21,7 @@ from pinterest_pipeline.eventlog.sqlite_writer import now_ms
 from pinterest_pipeline.gateway.access import guards, key_file
 from pinterest_pipeline.gateway.app import create_app
 from pinterest_pipeline.gateway.figures import Figures
+from pinterest_pipeline.gateway.keys import access_key_id
 from pinterest_pipeline.gateway.plans import Plan
 from pinterest_pipeline.gateway.server import bind, serve
 folder, figures = Path(sys.argv[1]), Figures()
@@ -31,9 +32,10 @@ streams = SqliteStreamLog(
     folder / "streams.sqlite", 2**20, transition_seconds=1, limits=sys.argv[3] == "limits",
     clock=lambda: now_ms() + int(ahead.read_text()),
 )
-key, _ = key_file(folder).create("one", ["write:stream:mine", "read:stream:mine"], Plan(), None)
+keys = key_file(folder)
+text, key = keys.create("one", ["write:stream:mine", "read:stream:mine"], Plan(), None)
 sock = bind("127.0.0.1", 0)
-print(sock.getsockname()[1], key, flush=True)
+print(sock.getsockname()[1], text, access_key_id(key), keys.secret_access_key(key), flush=True)
 checks = guards(settings, "127.0.0.1", folder, figures.refused)
 serve(create_app(settings, topics, streams, guards=checks, figures=figures), sock, settings, figures)
 topics.close()
@@ -42,22 +44,25 @@ streams.close()
 
 
 class KinesisGateway:
-    """The process, its address, a key for the stream `mine`, and its clock."""
+    """The process, its address, a key for the stream `mine` with what it signs by, and its clock."""
 
-    def __init__(self, process: "subprocess.Popen[str]", url: str, key: str, ahead: Path) -> None:
+    def __init__(
+        self, process: "subprocess.Popen[str]", url: str, key: str, pair: tuple[str, str], ahead: Path
+    ) -> None:
         self.process = process
         self.url = url
         self.key = key
+        self.pair = pair
         self._ahead = ahead
 
-    def client(self, key: str | None = None) -> Any:
+    def client(self, key: str | None = None, pair: tuple[str, str] = ("any", "any")) -> Any:
         """A client of boto3 that tries nothing twice and leaves every check to the gateway."""
         client = boto3.client(
             "kinesis",
             endpoint_url=self.url,
             region_name="us-east-1",
-            aws_access_key_id="any",
-            aws_secret_access_key="any",
+            aws_access_key_id=pair[0],
+            aws_secret_access_key=pair[1],
             config=Config(retries={"max_attempts": 0}, parameter_validation=False),
         )
         if key is not None:
@@ -87,9 +92,9 @@ def kinesis_gateway(
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
     ):
         assert process.stdout is not None
-        port, key = process.stdout.readline().split()
+        port, key, *pair = process.stdout.readline().split()
         try:
-            yield KinesisGateway(process, f"http://127.0.0.1:{port}", key, ahead)
+            yield KinesisGateway(process, f"http://127.0.0.1:{port}", key, (pair[0], pair[1]), ahead)
         finally:
             process.terminate()
             process.wait(30)

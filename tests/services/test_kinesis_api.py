@@ -194,11 +194,13 @@ def read_again_and_again(client: Any, token: str) -> None:
 
 def test_keys_hold_for_the_wire_api(tmp_path: Path) -> None:
     with kinesis_gateway(tmp_path, access="keys") as gateway:
-        without, mine = gateway.client(), gateway.client(gateway.key)
-        fails("MissingAuthenticationTokenException", without.list_streams)
+        fails("UnrecognizedClientException", gateway.client().list_streams)
+        fails("InvalidSignatureException", gateway.client(pair=(gateway.pair[0], "any")).list_streams)
+        assert gateway.client(gateway.key).list_streams()["StreamNames"] == []
+        mine = gateway.client(pair=gateway.pair)
         assert mine.list_streams()["StreamNames"] == []
-        fails("ResourceNotFoundException", mine.put_record, StreamName="mine", Data=b"", PartitionKey="k")
-        body = {"Data": b"", "PartitionKey": "k"}
+        body = {"Data": b"\xff" * 100_000, "PartitionKey": "k"}
+        fails("ResourceNotFoundException", mine.put_record, StreamName="mine", **body)
         fails("AccessDeniedException", mine.put_record, StreamName="other", **body)
         arn = "arn:aws:kinesis:us-east-1:000000000000:stream/other"
         fails("AccessDeniedException", mine.put_record, StreamARN=arn, **body)

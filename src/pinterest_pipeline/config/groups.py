@@ -47,6 +47,10 @@ class GatewaySettings(Group):
         "auto",
         description="Who may call: open (anyone), keys (who has a key), auto (open on loopback, else keys).",
     )
+    stream_statuses: Literal["real", "always-200"] = Field(
+        "real",
+        description="Status of an error of /streams: its real one, or 200 for all, as AWS' tutorial has it.",
+    )
     tls_certificate: Path | None = Field(
         None, description="PEM file with the certificate and its chain; with it the gateway speaks only TLS."
     )

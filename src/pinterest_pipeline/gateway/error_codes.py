@@ -70,6 +70,15 @@ UNAUTHENTICATED: Final = Kind(
 UNKNOWN_KEY: Final = Kind(
     401, 40101, "UnrecognizedClientException", "the API key is unknown, revoked or out of date"
 )
+INCOMPLETE_SIGNATURE: Final = Kind(
+    400,
+    400,
+    "IncompleteSignatureException",
+    "an Authorization of AWS' kind lacks a part, or one is malformed",
+)
+INVALID_SIGNATURE: Final = Kind(
+    400, 400, "InvalidSignatureException", "a signature does not fit the request, or is too old"
+)
 NOT_ALLOWED: Final = Kind(403, 40301, "AccessDeniedException", "the API key has no scope for this")
 RATE_EXCEEDED: Final = Kind(
     429, 42901, "ThrottlingException", "the API key sends more requests a second than its plan has"

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -57,14 +57,15 @@ from pinterest_pipeline.gateway.error_codes import (
     Kind,
 )
 from pinterest_pipeline.gateway.handover import HandedOver, head
+from pinterest_pipeline.gateway.media import content_type
 from pinterest_pipeline.gateway.operations import Api, Operation
 from pinterest_pipeline.gateway.responses import Answer, Streamed
 
 _logger: Final = logging.getLogger(__name__)
 
 
-Guard = Callable[[Request, Operation], Fault | None]
-"""Looks at a request before its handler does and before its body is read; its fault is the answer."""
+Guard = Callable[[Request, Operation], Awaitable[Fault | None]]
+"""Looks at a request before its handler does; its fault is the answer."""
 
 
 class Exchange(msgspec.Struct, frozen=True, gc=False):
@@ -93,7 +94,7 @@ class Endpoint:
         self, operation: Operation, guards: Sequence[Guard] = (), observers: Sequence[Observer] = ()
     ) -> None:
         self._operation = operation
-        self._guards = (encoding_fault, *guards)
+        self._guards = guards
         self._observers = observers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,17 +119,16 @@ class Endpoint:
         outcome = await self._outcome(request)
         if isinstance(outcome, Streamed):
             return await _stream(outcome, counted.send)
-        answer = answered(self._operation.api, outcome)
+        answer = answered(self._operation.api, outcome, request)
         await respond(answer)(scope, counted.receive, counted.send)
         return answer.records
 
     async def _outcome(self, request: Request) -> Answer | Streamed | Fault:
         try:
+            fault = encoding_fault(request, self._operation)
             for fault_in in self._guards:
-                fault = fault_in(request, self._operation)
-                if fault is not None:
-                    return fault
-            return await self._operation.handler(request)
+                fault = fault or await fault_in(request, self._operation)
+            return fault or await self._operation.handler(request)
         except Exception as error:  # whatever it is, the caller gets an answer, and the log says why
             return fault_of(error)
 
@@ -173,14 +173,17 @@ _FAULTS: Final[dict[Api, Callable[[Fault], Answer]]] = {
     "kafka_v2": responses.kafka_fault,
     "kafka_v3": responses.kafka_v3_fault,
     "kinesis": responses.kinesis_fault,
-    "kinesis_wire": responses.kinesis_wire_fault,
     "service": responses.kafka_v3_fault,
 }
 
 
-def answered(api: Api, answer: Answer | Fault) -> Answer:
+def answered(api: Api, answer: Answer | Fault, request: Request) -> Answer:
     """A fault as this part of the API writes it; any other answer as it is."""
-    return answer if isinstance(answer, Answer) else _FAULTS[api](answer)
+    if isinstance(answer, Answer):
+        return answer
+    if api == "kinesis_wire":
+        return responses.kinesis_wire_fault(answer, content_type(request))
+    return _FAULTS[api](answer)
 
 
 def respond(answer: Answer) -> ASGIApp:
@@ -209,14 +212,19 @@ def encoding_fault(request: Request, operation: Operation) -> Fault | None:
 
 def media_fault(request: Request, taken: frozenset[str], hint: str) -> Fault | None:
     """What is wrong with the Content-Type; an absent one is the empty text."""
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media = content_type(request)
     if media in taken:
         return None
     return Fault(MEDIA_TYPE, f"the Content-Type is '{media[:100]}', send {hint}")
 
 
 async def read_body(request: Request, most: int) -> bytes | Fault:
-    """The body, unless it is larger than `most` bytes; then the rest of it is not read."""
+    """The body, unless it is larger than `most` bytes; then the rest of it is not read.
+
+    A guard may have read it before the handler does.
+    """
+    if (known := request.scope.get("whole_body")) is not None:
+        return known  # type: ignore[no-any-return] # set below
     too_large = Fault(TOO_LARGE, f"the body is larger than {most} bytes")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > most:
@@ -231,7 +239,8 @@ async def read_body(request: Request, most: int) -> bytes | Fault:
             chunks.append(chunk)
     except ClientDisconnect:
         return Fault(NOT_JSON, "the body was cut off")
-    return b"".join(chunks)
+    body = request.scope["whole_body"] = b"".join(chunks)
+    return body
 
 
 async def append(

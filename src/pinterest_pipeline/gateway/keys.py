@@ -3,6 +3,10 @@
 A key is `pinpipe_ID_SECRET`. Its id is public and names it in lists and logs. Its secret is 160 random bits,
 so nobody finds it by trying, and a plain SHA-256 of the key is all that is kept: the slow digests that
 passwords need would protect nothing more here, and cost milliseconds at every request.
+
+Whoever checks a signature needs the secret that made it. That is no part of the key: it is derived from the
+key's id and a secret of the gateway's own, which lies in another file. Who reads the file of keys alone can
+therefore neither show a key nor sign as one.
 """
 
 import hashlib
@@ -13,7 +17,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -26,6 +30,8 @@ from pinterest_pipeline.gateway.scopes import Grant
 
 _FORM: Final = re.compile(rb"pinpipe_([0-9a-f]{12})_[0-9a-f]{40}")
 _NO_DIGEST: Final = bytes(32)
+_ACCESS_KEY_ID: Final = re.compile(r"pinpipe_([0-9a-f]{12})")
+_SIGNING_BYTES: Final = 32
 _FRESH_SECONDS: Final = 0.5
 _VERSION: Final = 1
 _TABLE: Final = """
@@ -68,6 +74,7 @@ class KeyFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._signing = path.with_name("signing-secret")
 
     def create(self, name: str, scopes: Sequence[str], plan: Plan, expires_ms: int | None) -> tuple[str, Key]:
         """Make a key; its text is given here and never again. Raises SettingError for a wrong scope."""
@@ -79,6 +86,8 @@ class KeyFile:
             msgspec.json.encode(plan).decode(), time.time_ns() // 1_000_000, expires_ms,
         )  # fmt: skip
         with self.opened() as connection, connection:
+            if not self._signing.exists():
+                _make_secret(self._signing)
             cursor = connection.execute(
                 "INSERT INTO keys (id, name, digest, scopes, plan, created_ms, expires_ms)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -86,6 +95,24 @@ class KeyFile:
             )
             found = connection.execute("SELECT * FROM keys WHERE slot = ?", (cursor.lastrowid,)).fetchone()
         return text, _key(found)
+
+    def secret_access_key(self, key: Key) -> str:
+        """The secret that a key signs with."""
+        return _derived(self.signing_secret() or b"", key.id)
+
+    def signing_secret(self) -> bytes | None:
+        """What the secrets of signatures are derived from; None before the first key is made."""
+        try:
+            secret = self._signing.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self.failure(error) from error
+        if len(secret) != _SIGNING_BYTES:
+            raise BadInput(
+                f"{self._signing} does not hold {_SIGNING_BYTES} bytes", "move it away and make new keys"
+            )
+        return secret
 
     def read(self) -> list[Key]:
         """All keys, also those that are not good any more, in the order of their making."""
@@ -132,6 +159,30 @@ class KeyFile:
         return Unavailable(f"the keys in {self.path} cannot be used: {error}", "see to that file")
 
 
+def access_key_id(key: Key) -> str:
+    """The name of a key in signatures."""
+    return f"pinpipe_{key.id}"
+
+
+def _derived(signing_secret: bytes, id_: str) -> str:
+    """What the key of this id signs with: 160 bits."""
+    return hmac.digest(signing_secret, f"secret access key of {id_}".encode(), "sha256").hex()[:40]
+
+
+def _make_secret(path: Path) -> None:
+    """Write a new secret, unless another process was faster; it is there in full or not at all."""
+    new = path.with_name(f"{path.name}.{secrets.token_hex(6)}")
+    file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(file, secrets.token_bytes(_SIGNING_BYTES))
+        os.fsync(file)
+        with suppress(FileExistsError):
+            path.hardlink_to(new)
+    finally:
+        os.close(file)
+        new.unlink()
+
+
 def _make_table(connection: sqlite3.Connection, path: Path) -> None:
     with connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -160,9 +211,10 @@ class Keyring:
 
     def __init__(self, file: KeyFile) -> None:
         self._file = file
-        self._known: dict[bytes, tuple[Key, Grant]] = {}
+        self._known: dict[str, tuple[Key, Grant]] = {}
         self._connection: sqlite3.Connection | None = None
         self._version: tuple[int, int] | None = None
+        self._signing_secret: bytes | None = None
         self._fresh_until = 0.0
 
     def find(self, text: bytes) -> tuple[Key, Grant] | None:
@@ -171,19 +223,30 @@ class Keyring:
         How long it takes says nothing of the digest; the same is computed for an id that is not known.
         """
         form = _FORM.fullmatch(text)
-        id_ = form[1] if form else b""
-        now = time.monotonic()
-        if now >= self._fresh_until or (id_ and id_ not in self._known):  # a new key is good at once
-            self._refresh()
-            self._fresh_until = now + _FRESH_SECONDS
-        found = self._known.get(id_)
+        found = self._of(form[1].decode() if form else "")
         same = hmac.compare_digest(
             hashlib.sha256(text).digest(), _NO_DIGEST if found is None else found[0].digest
         )
         return found if same else None
 
+    def signer(self, access_key_id: str) -> tuple[Key, Grant, str] | None:
+        """The key that signs under this name, what it allows, and its secret; None when there is none."""
+        form = _ACCESS_KEY_ID.fullmatch(access_key_id)
+        found = self._of(form[1] if form else "")
+        if found is None or self._signing_secret is None:
+            return None
+        return *found, _derived(self._signing_secret, found[0].id)
+
+    def _of(self, id_: str) -> tuple[Key, Grant] | None:
+        now = time.monotonic()
+        if now >= self._fresh_until or (id_ and id_ not in self._known):  # a new key is good at once
+            self._refresh()
+            self._fresh_until = now + _FRESH_SECONDS
+        return self._known.get(id_)
+
     def _refresh(self) -> None:
         """Read the keys again if another connection has written to the file, or another file is there."""
+        self._signing_secret = self._file.signing_secret()
         try:
             inode = self._file.path.stat().st_ino
             if self._connection is None or self._version is None or self._version[0] != inode:
@@ -192,7 +255,7 @@ class Keyring:
             (written,) = self._connection.execute("PRAGMA data_version").fetchone()
             if self._version != (inode, written):
                 keys = read_keys(self._connection)
-                self._known = {key.id.encode(): (key, Grant(key.scopes)) for key in keys}
+                self._known = {key.id: (key, Grant(key.scopes)) for key in keys}
                 self._version = (inode, written)
         except FileNotFoundError:
             self.close()

@@ -1,7 +1,7 @@
 """What the Kinesis half answers, in the shapes of AWS (pure)."""
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -36,11 +36,30 @@ class PlacedOrNot(Struct, rename="pascal"):
     error_message: str | UnsetType = UNSET
 
 
+class Counted(NamedTuple):
+    """What to answer with, and how many records it acknowledges or holds."""
+
+    content: Any
+    records: int
+
+
 class PlacedRecords(Struct, rename="pascal"):
     """One entry for each record of the request, in order; how many of them are errors."""
 
     failed_record_count: int
     records: list[PlacedOrNot]
+
+
+class RecordPut(Placed, rename="pascal"):
+    """Where a record was appended; a hint when its data look as if they were encoded twice."""
+
+    hint: str | UnsetType = UNSET
+
+
+class RecordsPut(PlacedRecords, rename="pascal"):
+    """One entry for each record; a hint when data look as if they were encoded twice."""
+
+    hint: str | UnsetType = UNSET
 
 
 class StreamRecord(Struct, rename="pascal"):
@@ -157,14 +176,17 @@ def records_placed(outcomes: Sequence[Receipt | Refusal]) -> PlacedRecords:
     return PlacedRecords(failed, [_placed(outcome) for outcome in outcomes])
 
 
-def record_put(outcome: Receipt | Refusal) -> Answer | Fault:
+def record_put(outcome: Receipt | Refusal, hint: str | None) -> Answer | Fault:
     placed = record_placed(outcome)
-    return placed if isinstance(placed, Fault) else kinesis(placed, records=1)
+    if isinstance(placed, Fault):
+        return placed
+    return kinesis(RecordPut(placed.sequence_number, placed.shard_id, hint or UNSET), records=1)
 
 
-def records_put(outcomes: Sequence[Receipt | Refusal]) -> Answer:
+def records_put(outcomes: Sequence[Receipt | Refusal], hint: str | None) -> Answer:
     placed = records_placed(outcomes)
-    return kinesis(placed, records=len(outcomes) - placed.failed_record_count)
+    content = RecordsPut(placed.failed_record_count, placed.records, hint or UNSET)
+    return kinesis(content, records=len(outcomes) - placed.failed_record_count)
 
 
 def _placed(outcome: Receipt | Refusal) -> PlacedOrNot:

@@ -13,7 +13,7 @@ from pinterest_pipeline.gateway import kinesis_answers
 from pinterest_pipeline.gateway import kinesis_requests as asked
 from pinterest_pipeline.gateway.completions import completed
 from pinterest_pipeline.gateway.error_codes import INVALID_ARGUMENT, RECORD_TOO_LARGE, Fault
-from pinterest_pipeline.gateway.responses import Answer, kinesis_wire
+from pinterest_pipeline.gateway.kinesis_answers import Counted
 from pinterest_pipeline.gateway.shard_reading import MAX_RECORDS, ShardReader, place_of, shard_named
 
 _BY_SEQUENCE: Final = ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER")
@@ -26,7 +26,7 @@ class RecordActions:
         self._log = log
         self._reader = ShardReader(log)
 
-    async def put_record(self, request: asked.PutRecord, name: str) -> Answer | Fault:
+    async def put_record(self, request: asked.PutRecord, name: str) -> Counted | Fault:
         entry = asked.Entry(
             data=request.data,
             partition_key=request.partition_key,
@@ -36,26 +36,27 @@ class RecordActions:
         if isinstance(outcomes, Fault):
             return outcomes
         placed = kinesis_answers.record_placed(outcomes[0])
-        return placed if isinstance(placed, Fault) else kinesis_wire(placed, records=1)
+        return placed if isinstance(placed, Fault) else Counted(placed, 1)
 
-    async def put_records(self, request: asked.PutRecords, name: str) -> Answer | Fault:
+    async def put_records(self, request: asked.PutRecords, name: str) -> Counted | Fault:
         outcomes = await self._put(name, request.records)
         if isinstance(outcomes, Fault):
             return outcomes
         placed = kinesis_answers.records_placed(outcomes)
-        return kinesis_wire(placed, records=len(outcomes) - placed.failed_record_count)
+        return Counted(placed, len(outcomes) - placed.failed_record_count)
 
     async def _put(self, name: str, entries: Sequence[asked.Entry]) -> list[Receipt | Refusal] | Fault:
         """Append all of them, unless one could never be; returns once they are durable."""
-        records = [Record(entry.data, entry.partition_key.encode()) for entry in entries]
-        for number, record in enumerate(records, 1):
-            if len(record.value or b"") + len(record.key or b"") > self._log.max_record_bytes:
-                where = "data" if len(records) == 1 else f"records.{number}.member.data"
+        records, most = [], self._log.max_record_bytes
+        for number, entry in enumerate(entries, 1):
+            key = entry.partition_key.encode()
+            records.append(Record(entry.data, key))
+            if len(entry.data) + len(key) > most:
+                where = "data" if len(entries) == 1 else f"records.{number}.member.data"
                 return Fault(
                     RECORD_TOO_LARGE,
                     f"1 validation error detected: Value at '{where}' failed to satisfy constraint: Member"
-                    f" must have length less than or equal to {self._log.max_record_bytes}, with its"
-                    " partition key",
+                    f" must have length less than or equal to {most}, with its partition key",
                 )
         keys: list[str | None] = []
         for entry in entries:
@@ -69,13 +70,15 @@ class RecordActions:
             keys.append(None if number < 0 else hexadecimal(number))
         return await completed(self._log.put(name, records, keys))
 
-    def get_iterator(self, request: asked.GetShardIterator, name: str) -> Answer | Fault:
+    def get_iterator(
+        self, request: asked.GetShardIterator, name: str
+    ) -> kinesis_answers.ShardIterator | Fault:
         stream = self._log.stream(name)
         shard = shard_named(stream, request.shard_id)
         offset = self._offset(request, stream, shard)
         if isinstance(offset, Fault):
             return offset
-        return kinesis_wire(kinesis_answers.ShardIterator(self._reader.iterator(stream, shard, offset)))
+        return kinesis_answers.ShardIterator(self._reader.iterator(stream, shard, offset))
 
     def _offset(self, request: asked.GetShardIterator, stream: Stream, shard: Shard) -> int | Fault:
         """Where an iterator begins."""
@@ -118,12 +121,12 @@ class RecordActions:
             )
         return min(offset + after, shard.end)
 
-    def get_records(self, request: asked.GetRecords, _: str) -> Answer | Fault:
+    def get_records(self, request: asked.GetRecords, _: str) -> Counted | Fault:
         place = place_of(request.shard_iterator)
         if isinstance(place, Fault):
             return place
         found = self._reader.records(place, request.limit or MAX_RECORDS)
-        return found if isinstance(found, Fault) else kinesis_wire(found[0], records=found[1])
+        return found if isinstance(found, Fault) else Counted(*found)
 
 
 def _mismatch(request: asked.GetShardIterator) -> Fault:

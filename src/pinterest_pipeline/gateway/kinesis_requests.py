@@ -181,14 +181,14 @@ def stream_of(request: OfStream) -> str | Fault:
     return match[1]
 
 
-def decoded(decoder: msgspec.json.Decoder[R], body: bytes) -> R | Fault:
-    """What a decoder makes of a body, or what is wrong with it in the words of AWS."""
+def decoded(decode: Callable[[bytes], R], body: bytes, form: str) -> R | Fault:
+    """What a decoder of a form (JSON, CBOR) makes of a body, or what is wrong with it in the words of AWS."""
     try:
-        return decoder.decode(body or b"{}")
+        return decode(body)
     except msgspec.ValidationError as error:
         return _violation(str(error))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return Fault(NOT_JSON, f"the body is not valid JSON: {error}")
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        return Fault(NOT_JSON, f"the body is not valid {form}: {error}")
 
 
 _COMPARED: Final = {">=": "greater", "<=": "less"}

@@ -17,23 +17,35 @@ from pinterest_pipeline.errors import BadInput, PipelineError, TopicExists, Unkn
 from pinterest_pipeline.eventlog.sequence import ACCOUNT
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.eventlog.streams import Stream
-from pinterest_pipeline.gateway import error_codes, kinesis_answers
+from pinterest_pipeline.gateway import cbor, error_codes, kinesis_answers
 from pinterest_pipeline.gateway import kinesis_requests as asked
 from pinterest_pipeline.gateway.access import denied, visible
 from pinterest_pipeline.gateway.error_codes import EXISTS, INVALID_ARGUMENT, UNKNOWN_TOPIC, Fault
 from pinterest_pipeline.gateway.exchange import fault_of, media_fault, read_body
 from pinterest_pipeline.gateway.kinesis_records import RecordActions
 from pinterest_pipeline.gateway.kinesis_streams import StreamActions
+from pinterest_pipeline.gateway.media import content_type
 from pinterest_pipeline.gateway.operations import Access, Body, Handler, Operation, Verb
 from pinterest_pipeline.gateway.page_tokens import Page, current_page, page_of, token
-from pinterest_pipeline.gateway.responses import KINESIS_WIRE_MEDIA, Answer, kinesis_wire
+from pinterest_pipeline.gateway.responses import (
+    KINESIS_CBOR_MEDIA,
+    KINESIS_WIRE_MEDIA,
+    Answer,
+    kinesis_wire,
+)
 from pinterest_pipeline.gateway.shard_reading import place_of
 
 _TARGET: Final = "Kinesis_20131202."
 _LISTED_STREAMS: Final = 100
 
 Done: TypeAlias = Any
-"""An Answer, a Fault, a body to answer with, or None for an answer without one."""
+"""A Fault, a body to answer with, such a body Counted, or None for an answer without one."""
+
+
+_Read: TypeAlias = Callable[[bytes, str], Any]
+"""What a body of a media type says, or the Fault that is wrong with it."""
+
+_MEDIA: Final = frozenset({KINESIS_WIRE_MEDIA, KINESIS_CBOR_MEDIA})
 
 
 class _Action(NamedTuple):
@@ -83,32 +95,32 @@ class KinesisWire:
         ]
 
     def _handler(self, action: _Action) -> Handler:
-        decoder = msgspec.json.Decoder(action.type)
+        read = _reader(action.type)
 
         async def handle(request: Request) -> Answer | Fault:
-            body = await self._body(request, decoder)
+            body = await self._body(request, read)
             name = body if isinstance(body, Fault) else action.of(body)
             if isinstance(name, Fault):
                 return name
             if getattr(body, "dry_run", None):
                 return Fault(INVALID_ARGUMENT, "DryRun is not known here: the request would be done.")
             fault = None if name is None else denied(request, action.verb, "stream", name)
-            return fault or await _done(action.run, body, name or "")
+            return fault or await _done(action.run, body, name or "", content_type(request))
 
         return handle
 
-    async def _body(self, request: Request, decoder: msgspec.json.Decoder[Any]) -> Any:
+    async def _body(self, request: Request, read: "_Read") -> Any:
         """The request in the body, or what is wrong with it."""
-        body = media_fault(request, frozenset({KINESIS_WIRE_MEDIA}), KINESIS_WIRE_MEDIA) or await read_body(
+        body = media_fault(request, _MEDIA, KINESIS_WIRE_MEDIA) or await read_body(
             request, self._settings.max_body_bytes
         )
-        return body if isinstance(body, Fault) else asked.decoded(decoder, body)
+        return body if isinstance(body, Fault) else read(body, content_type(request))
 
     async def _list_streams(self, request: Request) -> Answer | Fault:
-        body = await self._body(request, msgspec.json.Decoder(asked.ListStreams))
+        body = await self._body(request, _reader(asked.ListStreams))
         if isinstance(body, Fault):
             return body
-        return await _done(lambda body, _: self._listed(request, body), body, "")
+        return await _done(lambda body, _: self._listed(request, body), body, "", content_type(request))
 
     def _listed(self, request: Request, body: asked.ListStreams) -> Done:
         """The streams that the caller may see, in the order of their names."""
@@ -131,6 +143,17 @@ class KinesisWire:
             return None
 
 
+def _reader(type_: Any) -> _Read:
+    decoder = msgspec.json.Decoder(type_)
+
+    def read(body: bytes, media: str) -> Any:
+        if media == KINESIS_CBOR_MEDIA:
+            return asked.decoded(lambda body: cbor.decode(type_, body), body, "CBOR")
+        return asked.decoded(decoder.decode, body or b"{}", "JSON")
+
+    return read
+
+
 def _operation(name: str, verb: Verb, body: Any, handler: Handler) -> Operation:
     return Operation(
         id=f"kinesis_{name}",
@@ -142,7 +165,7 @@ def _operation(name: str, verb: Verb, body: Any, handler: Handler) -> Operation:
         access=Access(verb, "stream"),
         answers={},
         media=KINESIS_WIRE_MEDIA,
-        body=Body(body, (KINESIS_WIRE_MEDIA,)),
+        body=Body(body, (KINESIS_WIRE_MEDIA, KINESIS_CBOR_MEDIA)),
         target=_TARGET + name,
     )
 
@@ -169,8 +192,10 @@ def _listed(request: asked.ListShards) -> str | Fault:
     return page if isinstance(page, Fault) else page.stream
 
 
-async def _done(run: Callable[[Any, str], Done | Awaitable[Done]], body: Any, name: str) -> Answer | Fault:
-    """What an action comes to, its errors in the words of AWS."""
+async def _done(
+    run: Callable[[Any, str], Done | Awaitable[Done]], body: Any, name: str, media: str
+) -> Answer | Fault:
+    """What an action comes to in this form, its errors in the words of AWS."""
     try:
         if inspect.iscoroutinefunction(run):
             done = await run(body, name)
@@ -178,9 +203,10 @@ async def _done(run: Callable[[Any, str], Done | Awaitable[Done]], body: Any, na
             done = await run_in_threadpool(run, body, name)
     except PipelineError as error:
         return _fault(error)
-    if isinstance(done, Answer | Fault):
+    if isinstance(done, Fault):
         return done
-    return Answer(b"", KINESIS_WIRE_MEDIA) if done is None else kinesis_wire(done)
+    content, records = done if isinstance(done, kinesis_answers.Counted) else (done, 0)
+    return kinesis_wire(content, media, records)
 
 
 def _fault(error: PipelineError) -> Fault:

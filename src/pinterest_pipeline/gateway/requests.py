@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 
 from pinterest_pipeline.eventlog.base import Headers, Record
+from pinterest_pipeline.gateway import encodings
 from pinterest_pipeline.gateway.error_codes import (
     FORBIDDEN,
     INVALID_NAME,
@@ -191,7 +192,7 @@ def put_record(body: bytes, headers: Headers = ()) -> list[Record] | Fault:
     """The one record of `{"Data":…,"PartitionKey":"…"}`; other fields are left alone."""
     request = decoded(_put_record, body)
     if isinstance(request, Fault):
-        return request
+        return _with_hint(request, body)
     record = _stream_record(request.data, request.key, headers)
     return record if isinstance(record, Fault) else [record]
 
@@ -200,7 +201,7 @@ def put_records(body: bytes, max_records: int, headers: Headers = ()) -> list[Re
     """The records of `{"records":[{"data":…,"partition-key":"…"}]}`; other fields are left alone."""
     request = _counted(_put_records, body, min(max_records, MAX_PUT_RECORDS))
     if isinstance(request, Fault):
-        return request
+        return _with_hint(request, body)
     records: list[Record] = []
     for number, entry in enumerate(request.records):
         record = _stream_record(entry.data, entry.key, headers)
@@ -279,6 +280,11 @@ def json_key(raw: bytes) -> bytes | None:
     if not raw.startswith(b'"'):
         return msgspec.json.format(raw, indent=-1)
     return msgspec.json.encode(_text.decode(raw)) if b"\\" in raw else raw
+
+
+def _with_hint(fault: Fault, body: bytes) -> Fault:
+    hint = encodings.hint_of_body(body) if fault.kind is MISSING_VALUE else None
+    return fault if hint is None else Fault(fault.kind, f"{fault.message}: {hint}")
 
 
 def _stream_record(data: msgspec.Raw, key: str | int, headers: Headers) -> Record | Fault:

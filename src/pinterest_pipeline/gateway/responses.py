@@ -13,6 +13,7 @@ from pinterest_pipeline.eventlog.base import (
     Refusal,
     TopicDescription,
 )
+from pinterest_pipeline.gateway import cbor
 from pinterest_pipeline.gateway.error_codes import (
     FORBIDDEN,
     NOT_ACKNOWLEDGED,
@@ -32,6 +33,7 @@ KAFKA_MEDIA: Final = "application/vnd.kafka.v2+json"
 JSON_MEDIA: Final = "application/json"
 KINESIS_MEDIA: Final = JSON_MEDIA
 KINESIS_WIRE_MEDIA: Final = "application/x-amz-json-1.1"
+KINESIS_CBOR_MEDIA: Final = "application/x-amz-cbor-1.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +175,23 @@ def kinesis_fault(fault: Fault) -> Answer:
     return Answer(body, KINESIS_MEDIA, kinesis_status(fault.kind), _headers(fault))
 
 
-def kinesis_wire(content: Any, records: int = 0) -> Answer:
-    return Answer(msgspec.json.encode(content), KINESIS_WIRE_MEDIA, headers=_request_id(), records=records)
+def kinesis_wire(content: Any, media: str, records: int = 0) -> Answer:
+    """An answer of Kinesis' own API in the form of its request; None is an answer without a body."""
+    return Answer(_written(content, media), media, headers=_request_id(), records=records)
 
 
-def kinesis_wire_fault(fault: Fault) -> Answer:
+def kinesis_wire_fault(fault: Fault, media: str) -> Answer:
     """As `kinesis_fault`, with the one status that Kinesis' own API has for what callers do wrong."""
-    body = msgspec.json.encode(KinesisError(fault.kind.kinesis, fault.message))
-    headers = (*_headers(fault), *_request_id())
-    return Answer(body, KINESIS_WIRE_MEDIA, kinesis_wire_status(fault.kind), headers)
+    media = KINESIS_CBOR_MEDIA if media == KINESIS_CBOR_MEDIA else KINESIS_WIRE_MEDIA
+    body = _written(KinesisError(fault.kind.kinesis, fault.message), media)
+    headers = (*_headers(fault), *_request_id(), ("x-amzn-errortype", fault.kind.kinesis))
+    return Answer(body, media, kinesis_wire_status(fault.kind), headers)
+
+
+def _written(content: Any, media: str) -> bytes:
+    if content is None:
+        return b""
+    return cbor.encode(content) if media == KINESIS_CBOR_MEDIA else msgspec.json.encode(content)
 
 
 def _request_id() -> tuple[tuple[str, str], ...]:

@@ -197,7 +197,7 @@ def limited(topics: SqliteEventLog, streams: SqliteStreamLog, store: ConsumerSto
     topics.create("secret", 1)
     grant = Grant(["read:group:*", f"read:topic:{TOPIC}"])
 
-    def guard(request: Request, _: Operation) -> None:
+    async def guard(request: Request, _: Operation) -> None:
         request.scope["grant"] = grant
 
     return Asking(create_app(GatewaySettings(), topics, streams, guards=(guard,), consumers=store))

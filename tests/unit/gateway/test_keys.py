@@ -198,3 +198,38 @@ def test_a_file_that_cannot_be_read_lets_nobody_in(file: KeyFile, ring: Keyring)
     file.path.mkdir()
     with pytest.raises(Unavailable, match=r"keys\.sqlite"):
         ring.find(text.encode())
+
+
+def test_the_file_of_keys_alone_signs_nothing(file: KeyFile, ring: Keyring) -> None:
+    _, key = file.create("x", SCOPES, Plan(), None)
+    secret = file.secret_access_key(key)
+    assert len(bytes.fromhex(secret)) * 8 >= 128
+    signing = file.path.with_name("signing-secret")
+    assert (stat.S_IMODE(signing.stat().st_mode), len(signing.read_bytes())) == (0o600, 32)
+    assert not {path.name for path in file.path.parent.iterdir()} - {"keys.sqlite", "signing-secret"}
+    for content in (file.path.read_bytes(), signing.read_bytes()):
+        assert secret.encode() not in content
+        assert bytes.fromhex(secret) not in content
+    found = ring.signer(module.access_key_id(key))
+    assert found is not None
+    assert (found[0], found[2]) == (key, secret)
+    signing.unlink()
+    assert ring.signer(module.access_key_id(key)) is None
+    _, other = file.create("x", SCOPES, Plan(), None)
+    assert file.secret_access_key(key) != secret
+    assert file.secret_access_key(other) != file.secret_access_key(key)
+
+
+def test_keys_sign_with_what_the_first_of_them_found(file: KeyFile) -> None:
+    keys = [file.create("x", SCOPES, Plan(), None)[1] for _ in range(3)]
+    before = [file.secret_access_key(key) for key in keys]
+    file.create("y", SCOPES, Plan(), None)
+    assert [file.secret_access_key(key) for key in keys] == before
+    assert len(set(before)) == 3
+
+
+def test_a_secret_that_was_cut_off_is_named(file: KeyFile, ring: Keyring) -> None:
+    file.create("x", SCOPES, Plan(), None)
+    file.path.with_name("signing-secret").write_bytes(b"short")
+    with pytest.raises(BadInput, match="signing-secret does not hold 32 bytes"):
+        ring.find(b"pinpipe_000000000000_" + b"0" * 40)

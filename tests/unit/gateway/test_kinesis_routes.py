@@ -1,12 +1,17 @@
+import asyncio
 import base64
 import json
 from typing import Any
 
+import httpx
 import pytest
 
+from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.eventlog.sequence import sequence_number
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
+from pinterest_pipeline.gateway.app import create_app
 
 STREAM = "streaming-124df56aef51-pin"
 PATH = f"/streams/{STREAM}"
@@ -193,3 +198,61 @@ def test_a_bad_body(client: Any, streams: SqliteEventLog, body: bytes, status: i
 def test_other_content_types_are_415(client: Any) -> None:
     answer = client.send("PUT", f"{PATH}/record", content=b"{}", headers={"Content-Type": "text/plain"})
     error(answer, 415, "UnsupportedMediaTypeException")
+
+
+def put(client: Any, data: Any, path: str = "record") -> Any:
+    body = {"StreamName": STREAM, "Data": data, "PartitionKey": "k"}
+    if path == "records":
+        body = {"records": [{"data": data, "partition-key": "k"}]}
+    return client.put(f"{PATH}/{path}", json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("path", ["record", "records"])
+def test_data_that_were_encoded_twice_are_kept_with_a_hint(
+    client: Any, streams: SqliteEventLog, path: str
+) -> None:
+    text = json.dumps({"index": 1})
+    for number, data in enumerate((json.dumps(text), base64.b64encode(text.encode()).decode())):
+        answer = put(client, data, path)
+        assert (answer.status_code, "record 0" in answer.json()["Hint"]) == (200, True)
+        assert sum(streams.ends(STREAM).values()) == number + 1
+    for once in ({"index": 1}, text, "plain", [1], 5, True):
+        assert "Hint" not in put(client, once, path).json()
+
+
+def test_bodies_that_were_encoded_twice_are_refused_with_a_hint(client: Any) -> None:
+    body = json.dumps({"Data": {"index": 1}, "PartitionKey": "k"})
+    said = error(client.put(f"{PATH}/record", json.dumps(body).encode()), 400, "ValidationException")
+    assert "within a JSON string" in said
+    entry = json.dumps({"data": {"index": 1}, "partition-key": "k"})
+    body = json.dumps({"records": [entry]})
+    assert "objects" in error(client.put(f"{PATH}/records", body.encode()), 400, "ValidationException")
+
+
+def test_every_error_is_200_where_that_is_asked_for(topics: SqliteEventLog, streams: SqliteStreamLog) -> None:
+    chosen = GatewaySettings(stream_statuses="always-200", max_body_bytes=20_000)
+    app = create_app(chosen, topics, streams)
+
+    def send(method: str, path: str, **options: Any) -> Any:
+        async def exchange() -> httpx.Response:
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as asking:
+                return await asking.request(method, path, **options)
+
+        return asyncio.run(exchange())
+
+    for method, path, options, kind in (
+        ("GET", "/streams/nobody", {}, "ResourceNotFoundException"),
+        ("POST", PATH, {}, "ResourceInUseException"),
+        ("PUT", f"{PATH}/record", {"json": {"Data": 1}}, "ValidationException"),
+        ("PUT", f"{PATH}/record", {"content": b"{"}, "SerializationException"),
+        ("GET", f"{PATH}/records", {"headers": {"Shard-Iterator": "x"}}, "InvalidArgumentException"),
+    ):
+        error(send(method, path, **options), 200, kind)
+    assert send("PUT", f"{PATH}/record", json={"Data": 1, "PartitionKey": "k"}).json()["SequenceNumber"]
+    assert send("PUT", f"{PATH}/record", content=b" " * 20_001).status_code == 413
+    assert send("PUT", f"{PATH}/record", headers={"Content-Type": "text/plain"}).status_code == 415
+    assert send("GET", "/streams/a/b/c").status_code == 404
+    topics.close()
+    streams.close()
+    error(send("GET", "/streams"), 200, "ServiceUnavailable")
