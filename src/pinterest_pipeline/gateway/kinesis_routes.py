@@ -1,7 +1,7 @@
 """The Kinesis half: what API Gateway puts before Kinesis Data Streams, with the shapes of AWS."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Final
 
 import msgspec
@@ -12,9 +12,11 @@ from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.errors import BadInput, UnknownTopic
 from pinterest_pipeline.eventlog.base import Headers, Receipt, Record, Refusal
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
+from pinterest_pipeline.eventlog.stream_log import StreamLog
 from pinterest_pipeline.eventlog.streams import Stream
 from pinterest_pipeline.gateway import error_codes, kinesis_answers, requests
 from pinterest_pipeline.gateway.access import visible
+from pinterest_pipeline.gateway.completions import completed
 from pinterest_pipeline.gateway.error_codes import (
     EXPIRED_ITERATOR,
     INVALID_ITERATOR,
@@ -95,7 +97,7 @@ def _operation(
 class KinesisProxy:
     """The operations over one log. Errors of the log are left to the endpoint."""
 
-    def __init__(self, settings: GatewaySettings, log: SqliteStreamLog, default_shards: int) -> None:
+    def __init__(self, settings: GatewaySettings, log: StreamLog, default_shards: int) -> None:
         self._settings = settings
         self._log = log
         self._reader = ShardReader(log)
@@ -249,7 +251,7 @@ class KinesisProxy:
         self,
         request: Request,
         parse: Callable[[bytes, Headers], list[Record] | Fault],
-        answer: Callable[[Sequence[Receipt | Refusal]], Answer | Fault],
+        answer: Callable[[list[Receipt | Refusal]], Answer | Fault],
     ) -> Answer | Fault:
         """Append what the body holds; answers once it is durable."""
         name = request.path_params["stream"]
@@ -257,6 +259,10 @@ class KinesisProxy:
         if isinstance(body, Fault):
             return body
         records = parse(body, trace_headers(request))
+        if isinstance(records, Fault):
+            return records
+        if not isinstance(self._log, SqliteStreamLog):  # Kinesis keeps no keys, so none is echoed
+            return answer(await completed(self._log.append(name, records)))
         outcomes = await append(self._log, name, records, once(request, body))
         return outcomes if isinstance(outcomes, Fault) else echoed(request, answer(outcomes))
 
