@@ -10,12 +10,22 @@ from botocore.config import Config  # type: ignore[import-untyped] # it has no t
 
 from pinterest_pipeline.config import KinesisSettings
 from pinterest_pipeline.errors import Retryable, Unavailable
-from pinterest_pipeline.eventlog.kinesis_errors import no_client, translated
+from pinterest_pipeline.eventlog.kinesis_errors import Unsure, no_client, translated
 
 CONNECTIONS: Final = 16
 _ANSWER_SECONDS: Final = 10.0
 _OWN_REGION: Final = "us-east-1"
 """What a gateway of one's own is asked for: it has one region."""
+
+_ANSWERED: Final = {
+    "describe_stream_summary": {"StreamDescriptionSummary"},
+    "get_records": {"Records"},
+    "get_shard_iterator": {"ShardIterator"},
+    "list_shards": {"Shards"},
+    "list_streams": {"HasMoreStreams", "StreamNames"},
+    "put_records": {"Records"},
+}
+"""What an answer must have: of one that was cut off on its way boto3 makes an empty one, without an error."""
 
 
 class Pauses:
@@ -65,6 +75,8 @@ class Client:
             answer: dict[str, Any] = getattr(self._client, operation)(**request)
         except Exception as error:
             raise translated(error, operation, stream, self.address) from None
+        if not _ANSWERED.get(operation, frozenset()) <= answer.keys():
+            raise Unsure(f"Kinesis at {self.address} gave half an answer to {operation}", "try again")
         return answer
 
     def insist(self, operation: str, stream: str = "", **request: Any) -> dict[str, Any]:

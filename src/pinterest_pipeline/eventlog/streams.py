@@ -114,17 +114,19 @@ def boundaries_within(shard: Shard, firsts: Sequence[str]) -> list[str]:
 def readable(
     shards: Sequence[Shard], positions: Mapping[int, int], beginnings: Mapping[int, int]
 ) -> dict[int, int]:
-    """The positions in those shards whose ancestors are read to their end, so that a key is read in order.
+    """The positions in the shards that may be read: a key is read in order across all of them.
 
-    All of them, not its parents alone: a shard may be split and merged at once, and hold nothing itself.
+    A shard waits until its ancestors are read to their end; all of them, not its parents alone: a shard may
+    be split and merged at once, and hold nothing itself. What is closed and read to its end is left out.
     """
-    waiting: set[int] = set()
+    unread: set[int] = set()
     found: dict[int, int] = {}
     for shard in sorted(shards, key=lambda shard: shard.number):
         position = positions[shard.number]
-        is_free = waiting.isdisjoint(shard.parents)
-        if is_free:
+        is_read = max(position, beginnings[shard.number]) >= shard.end
+        is_free = unread.isdisjoint(shard.parents)
+        if is_free and not (is_read and shard.closed_ms is not None):
             found[shard.number] = position
-        if not is_free or max(position, beginnings[shard.number]) < shard.end:
-            waiting.add(shard.number)
+        if not (is_free and is_read):
+            unread.add(shard.number)
     return found
