@@ -11,6 +11,7 @@ from pinterest_pipeline.config import ObjectSettings, Settings
 from pinterest_pipeline.errors import MissingPart
 from pinterest_pipeline.s3server.address import object_settings
 from pinterest_pipeline.s3server.server import S3Server
+from tests.streams_gateway import CREDENTIALS, StreamsGateway, streams_gateway
 
 CACHE = Path(Settings.model_fields["cache"].default)
 
@@ -40,3 +41,22 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSettings]:
 def s3_prefix(s3: ObjectSettings) -> ObjectSettings:
     """The same server, with a prefix that no other test has."""
     return s3.model_copy(update={"url": f"{s3.url}/{secrets.token_hex(8)}"})
+
+
+@pytest.fixture(scope="session")
+def aws_credentials() -> Iterator[None]:
+    """Two words in the environment, which is where AWS's usual chain looks first."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="session")
+def streams_of_a_gateway(
+    aws_credentials: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StreamsGateway]:
+    """A gateway whose streams change their state within a twentieth of a second."""
+    folder = tmp_path_factory.mktemp("streams")
+    with streams_gateway(folder, PINPIPE_KINESIS__TRANSITION_SECONDS="0.05") as gateway:
+        yield gateway

@@ -182,9 +182,9 @@ def _wait_until_landed(workspace: Workspace, watch: "Future[None]", progress: Pr
             found = lags(workspace)
         except Retryable:
             found = []
-        loaded, end = sum(lag.loaded for lag in found), sum(lag.end for lag in found)
+        loaded, end = sum(lag.loaded or 0 for lag in found), sum(lag.end or 0 for lag in found)
         progress("landing", loaded, end)
-        if found and loaded >= end:
+        if found and loaded >= end and not any(lag.behind_ms for lag in found):
             return
         if loaded != last:
             quiet_since, last = time.monotonic(), loaded

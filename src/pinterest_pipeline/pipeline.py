@@ -17,8 +17,8 @@ from pinterest_pipeline.engines.duckdb import DuckDBEngine
 from pinterest_pipeline.errors import Fatal, TopicExists, UnknownTopic
 from pinterest_pipeline.eventlog.base import EventLog, StoredRecord
 from pinterest_pipeline.eventlog.sequence import offset_of, sequence_number, shard_id
-from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
-from pinterest_pipeline.eventlog.streams import readable
+from pinterest_pipeline.eventlog.stream_log import StreamLog
+from pinterest_pipeline.eventlog.streams import Stream, readable
 from pinterest_pipeline.ledger.account import Evidence, TableAccount, account
 from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.objects.landed import LandedObject, end_offset, in_steps, landed_objects
@@ -46,7 +46,7 @@ class Loaded:
         return Loaded(self.read + other.read, self.quarantined + other.quarantined, changes)
 
 
-def prepare(settings: Settings, branch: Branch, log: EventLog) -> None:
+def prepare(settings: Settings, branch: Branch, log: EventLog | StreamLog) -> None:
     """Create a branch's own topics or streams where they are missing; several rooms may do so at once."""
     existing = set(log.topics())
     partitions = settings.log.partitions if branch == "batch" else settings.log.shards
@@ -92,7 +92,7 @@ def _fetched(
 class StreamLoader:
     """Micro-batches of the three streams into their Delta tables. One process at a time; hold `only_one`."""
 
-    def __init__(self, workspace: Workspace, engine: DuckDBEngine, log: SqliteStreamLog) -> None:
+    def __init__(self, workspace: Workspace, engine: DuckDBEngine, log: StreamLog) -> None:
         self._workspace = workspace
         self._engine = engine
         self._log = log
@@ -114,8 +114,8 @@ class StreamLoader:
 
     def _step_table(self, table: TableName) -> Loaded:
         stream = names.stream(self._workspace.settings.pipeline_id, table)
-        source = _stream_source(self._log, stream)
-        shards = self._log.stream(stream).shards
+        known = self._log.stream(stream)
+        source, shards = _stream_source(known), known.shards
         done = self._tables[table].positions([f"{source}/{shard_id(shard.number)}" for shard in shards])
         positions = {shard.number: done[f"{source}/{shard_id(shard.number)}"] for shard in shards}
         records = self._read(stream, readable(shards, positions, self._log.beginnings(stream)))
@@ -137,9 +137,9 @@ class StreamLoader:
         ]
 
 
-def _stream_source(log: EventLog, stream: str) -> str:
+def _stream_source(stream: Stream) -> str:
     """What a position of a stream belongs to: a stream that is made anew under its name begins at 0 again."""
-    return f"{stream}@{log.describe(stream).created_ms}"
+    return f"{stream.name}@{stream.created_ms}"
 
 
 @contextmanager
@@ -215,43 +215,66 @@ def changes(workspace: Workspace, branch: Branch) -> dict[str, dict[str, int]]:
 
 @dataclass(frozen=True)
 class Lag:
-    """How far each step of one partition or shard has come; counts of records."""
+    """How far each step of one partition or shard has come, in records; Kinesis does not count them."""
 
     source: str
     part: int
-    end: int
-    landed: int
-    loaded: int
+    end: int | None
+    landed: int | None
+    loaded: int | None
+    behind_ms: int | None = None
+    """In Kinesis: how long ago (milliseconds) what is not loaded yet came in; 0 when all is loaded."""
 
 
 def lags(workspace: Workspace) -> list[Lag]:
     """Where every partition and shard of the pipeline stands."""
     topics, streams = workspace.topics_log(), workspace.streams_log()
     try:
-        return _lags(workspace, "batch", topics) + _lags(workspace, "stream", streams)
+        return _topic_lags(workspace, topics) + _stream_lags(workspace, streams)
     finally:
         topics.close()
         streams.close()
 
 
-def _lags(workspace: Workspace, branch: Branch, log: EventLog) -> list[Lag]:
+def _topic_lags(workspace: Workspace, log: EventLog) -> list[Lag]:
     found = []
     existing = set(log.topics())
     for table in TABLES:
-        source = names.source(branch, workspace.settings.pipeline_id, table)
-        if source not in existing:
+        topic = names.topic(workspace.settings.pipeline_id, table)
+        if topic not in existing:
             continue
-        ends = log.ends(source)
-        prefix = source if branch == "batch" else _stream_source(log, source)
-        keys = {part: f"{prefix}/{part if branch == 'batch' else shard_id(part)}" for part in ends}
-        loaded = workspace.table(branch, table).positions(list(keys.values()))
-        landed = log.committed(PIPELINE_GROUP, source) if branch == "batch" else ends
-        first = log.beginnings(source) if branch == "stream" else {}  # a shard may begin above its parents
+        ends, landed = log.ends(topic), log.committed(PIPELINE_GROUP, topic)
+        keys = {part: f"{topic}/{part}" for part in ends}
+        loaded = workspace.table("batch", table).positions(list(keys.values()))
         for part, end in ends.items():
-            start = first.get(part, 0)
-            done = max(loaded[keys[part]] - start, 0)
-            found.append(Lag(source, part, end - start, landed.get(part, 0) - start, done))
+            found.append(Lag(topic, part, end, landed.get(part, 0), loaded[keys[part]]))
     return found
+
+
+def _stream_lags(workspace: Workspace, log: StreamLog) -> list[Lag]:
+    found = []
+    existing = set(log.topics())
+    for table in TABLES:
+        name = names.stream(workspace.settings.pipeline_id, table)
+        if name not in existing:
+            continue
+        source, ends, first = _stream_source(log.stream(name)), log.ends(name), log.beginnings(name)
+        keys = {part: f"{source}/{shard_id(part)}" for part in first}
+        loaded = workspace.table("stream", table).positions(list(keys.values()))
+        for part, start in first.items():  # a shard may begin above its parents
+            position = loaded[keys[part]]
+            if part in ends:
+                count, done = ends[part] - start, max(position - start, 0)
+                found.append(Lag(name, part, count, count, done))
+            else:
+                found.append(Lag(name, part, None, None, None, _behind_ms(log, name, part, position)))
+    return found
+
+
+def _behind_ms(log: StreamLog, stream: str, shard: int, position: int) -> int:
+    """How long ago the first record behind a position came in; 0 when there is none."""
+    following = log.read(stream, shard, position, 1)
+    return max(1, log.now() - following[0].timestamp) if following else 0
 
 
 def table_account(workspace: Workspace, branch: Branch, table: TableName) -> TableAccount:
@@ -292,7 +315,7 @@ def _landed(workspace: Workspace, branch: Branch, source: str) -> Iterator[Seque
         log.close()
 
 
-def _everything(log: EventLog, source: str) -> Iterator[StoredRecord]:
+def _everything(log: StreamLog, source: str) -> Iterator[StoredRecord]:
     for part, position in log.beginnings(source).items():
         while records := log.read(source, part, position, _READ_RECORDS):
             yield from records

@@ -145,6 +145,10 @@ def show_lags(lags: "Sequence[Lag]") -> None:
     for name in ("topic or stream", "part", "records", "landed", "in table", "lag"):
         table.add_column(name, justify="left" if name == "topic or stream" else "right", header_style="dim")
     for lag in lags:
-        counts = (lag.part, lag.end, lag.landed, lag.loaded, lag.end - lag.loaded)
-        table.add_row(lag.source, *(f"{count:,}" for count in counts))
+        if lag.end is None or lag.loaded is None:
+            seconds = (lag.behind_ms or 0) / 1000
+            table.add_row(lag.source, f"{lag.part:,}", "", "", "", f"{seconds:,.1f} s")
+        else:
+            counts = (lag.part, lag.end, lag.landed or 0, lag.loaded, lag.end - lag.loaded)
+            table.add_row(lag.source, *(f"{count:,}" for count in counts))
     out.print(table)

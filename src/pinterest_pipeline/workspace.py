@@ -15,6 +15,7 @@ from pinterest_pipeline.eventlog.base import EventLog
 from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
+from pinterest_pipeline.eventlog.stream_log import StreamLog
 from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.objects.store import open_store
 from pinterest_pipeline.records import names
@@ -65,7 +66,9 @@ class Workspace:
             session_seconds=settings.session_seconds,
         )
 
-    def streams_log(self) -> SqliteStreamLog:
+    def streams_log(self) -> StreamLog:
+        if self.settings.log.streams_home == "kinesis":
+            return self._kinesis_log()
         self.root.mkdir(parents=True, exist_ok=True)
         settings = self.settings
         return SqliteStreamLog(
@@ -133,6 +136,13 @@ class Workspace:
         address = address or f"127.0.0.1:{settings.port}"
         intents = self.root / "gateway" / "idempotency.sqlite"
         return KafkaEventLog(address, settings, kafka_partition, self.settings.log.max_record_bytes, intents)
+
+    def _kinesis_log(self) -> StreamLog:
+        try:
+            from pinterest_pipeline.eventlog.kinesis import KinesisStreamLog
+        except ImportError:
+            raise MissingPart("the client of Kinesis (boto3) is not installed", "aws") from None
+        return KinesisStreamLog(self.settings.kinesis, self.settings.log.max_record_bytes)
 
     def _table(self, branch: Branch, name: str) -> Table:
         return Table(self.root / "tables" / branch / name)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -14,9 +15,11 @@ from pinterest_pipeline.eventlog.kafka import KafkaEventLog
 from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
+from pinterest_pipeline.eventlog.stream_log import StreamLog
 from pinterest_pipeline.gateway.app import create_app
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
 from tests.asking import Asking, OpenGateway
+from tests.streams_gateway import StreamsGateway
 
 MAX_RECORD_BYTES = 4_096
 
@@ -83,6 +86,73 @@ def open_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]
 def log(open_log: Opener) -> EventLog:
     """An empty log."""
     return open_log()
+
+
+class StreamHome(Protocol):
+    """A home of the streams: opens instances of one log, and splits and merges as others would."""
+
+    def open(self) -> StreamLog:
+        """One more instance, for records of up to 4,096 bytes."""
+        ...
+
+    def reshard(self, stream: str, shards: int) -> None:
+        """Returns once the stream has so many open shards."""
+        ...
+
+
+class _SqliteStreams:
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "streams.sqlite"
+
+    def open(self) -> StreamLog:
+        return SqliteStreamLog(self._path, MAX_RECORD_BYTES)
+
+    def reshard(self, stream: str, shards: int) -> None:
+        with closing(SqliteStreamLog(self._path, MAX_RECORD_BYTES)) as log:
+            log.update_shard_count(stream, shards)
+
+
+class _KinesisStreams:
+    def __init__(self, gateway: StreamsGateway) -> None:
+        self._gateway = gateway
+
+    def open(self) -> StreamLog:
+        return self._gateway.log(max_record_bytes=MAX_RECORD_BYTES)
+
+    def reshard(self, stream: str, shards: int) -> None:
+        client = self._gateway.client
+        client.update_shard_count(StreamName=stream, TargetShardCount=shards, ScalingType="UNIFORM_SCALING")
+        client.get_waiter("stream_exists").wait(StreamName=stream, WaiterConfig={"Delay": 0})
+
+
+@pytest.fixture(params=["sqlite", pytest.param("kinesis", marks=pytest.mark.services)])
+def stream_home(request: pytest.FixtureRequest, tmp_path: Path) -> StreamHome:
+    """A home without a stream."""
+    if request.param == "sqlite":
+        return _SqliteStreams(tmp_path)
+    gateway: StreamsGateway = request.getfixturevalue("streams_of_a_gateway")
+    gateway.empty()
+    return _KinesisStreams(gateway)
+
+
+@pytest.fixture
+def open_streams(stream_home: StreamHome) -> Iterator[Callable[[], StreamLog]]:
+    """Opens one more instance of the same streams; all are closed afterwards."""
+    opened: list[StreamLog] = []
+
+    def opener() -> StreamLog:
+        opened.append(stream_home.open())
+        return opened[-1]
+
+    yield opener
+    for log in opened:
+        log.close()
+
+
+@pytest.fixture
+def streams(open_streams: Callable[[], StreamLog]) -> StreamLog:
+    """No stream is in it."""
+    return open_streams()
 
 
 @pytest.fixture

@@ -103,6 +103,9 @@ class LogSettings(Group):
     home: Literal["sqlite", "kafka"] = Field(
         "sqlite", description="Where topics are kept: sqlite, a file in the working folder, or kafka."
     )
+    streams_home: Literal["sqlite", "kinesis"] = Field(
+        "sqlite", description="Where streams are kept: sqlite, a file in the working folder, or kinesis."
+    )
     partitions: int = Field(
         3, ge=1, le=1000, description="Partitions of a topic that the pipeline creates for itself."
     )
@@ -236,13 +239,28 @@ class StreamSettings(Group):
 
 
 class KinesisSettings(Group):
+    region: str = Field(
+        "", description="Region of Kinesis; empty for AWS_REGION, AWS_DEFAULT_REGION or the AWS profile's."
+    )
+    endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^/\s]+/?)?$",
+        description="Address that speaks Kinesis' API instead of AWS, such as another gateway's.",
+    )
+    delivery_seconds: float = Field(
+        30.0, ge=1, description="Time until a record that Kinesis has not acknowledged is given up."
+    )
+    max_waiting_bytes: int = Field(
+        128 * 2**20, ge=2**20, description="Most bytes that may wait for Kinesis; more is refused."
+    )
     transition_seconds: float = Field(
         0.5,
         ge=0,
-        description="How long a stream is CREATING, UPDATING or DELETING in Kinesis' API.",
+        description="How long a stream is CREATING, UPDATING or DELETING in the gateway's own Kinesis API.",
     )
     shard_limits: bool = Field(
-        False, description="Whether a shard takes and gives no more in a second than one of Kinesis does."
+        False,
+        description="Whether a shard of the gateway takes and gives no more in a second than one of Kinesis.",
     )
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from pinterest_pipeline.errors import UnknownPartition, UnknownTopic
 from pinterest_pipeline.eventlog.partitioners import hash_range
+from pinterest_pipeline.eventlog.sequence import stream_arn
 from pinterest_pipeline.eventlog.streams import (
     FOREVER_HOURS,
     Shard,
@@ -62,7 +63,7 @@ def load(connection: sqlite3.Connection, name: str, now: int) -> Stream:
     topic_id, created_ms, _, _, retention_hours, tags = row
     horizon_ms = horizon(retention_hours, now)
     return Stream(
-        name, topic_id, created_ms, status, retention_hours, _TAGS.decode(tags),
+        name, stream_arn(name), topic_id, created_ms, status, retention_hours, _TAGS.decode(tags),
         _shards(connection, topic_id, horizon_ms), horizon_ms,
     )  # fmt: skip
 
@@ -85,12 +86,13 @@ class Extent(NamedTuple):
     beginning: int
     end: int
     horizon_ms: int
+    is_closed: bool
 
 
 def extents(connection: sqlite3.Connection, name: str, now: int) -> dict[int, Extent]:
     """The extent of every shard there ever was, by number; raises UnknownTopic."""
     rows = connection.execute(
-        "SELECT p.partition, p.id, h.beginning, p.next_offset, s.retention_hours FROM topics t"
+        "SELECT p.partition, p.id, h.beginning, p.next_offset, s.retention_hours, h.closed_ms FROM topics t"
         " JOIN streams s ON s.topic_id = t.id JOIN partitions p ON p.topic_id = t.id"
         " JOIN shards h ON h.partition_id = p.id WHERE t.name = ? ORDER BY p.partition",
         (name,),
@@ -98,8 +100,8 @@ def extents(connection: sqlite3.Connection, name: str, now: int) -> dict[int, Ex
     if not rows:
         raise UnknownTopic(name)
     return {
-        number: Extent(partition_id, beginning, end, horizon(hours, now))
-        for number, partition_id, beginning, end, hours in rows
+        number: Extent(partition_id, beginning, end, horizon(hours, now), closed_ms is not None)
+        for number, partition_id, beginning, end, hours, closed_ms in rows
     }
 
 

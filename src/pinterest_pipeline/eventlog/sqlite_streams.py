@@ -15,9 +15,10 @@ from pinterest_pipeline.eventlog.sequence import ACCOUNT, shard_id
 from pinterest_pipeline.eventlog.shard_limits import ShardLimits
 from pinterest_pipeline.eventlog.sqlite import RECORD_OVERHEAD, SqliteEventLog, record_size
 from pinterest_pipeline.eventlog.sqlite_reshaping import Reshaping
-from pinterest_pipeline.eventlog.sqlite_shards import OpenShards
+from pinterest_pipeline.eventlog.sqlite_shards import Extent, OpenShards
 from pinterest_pipeline.eventlog.sqlite_trimming import Trimmer
 from pinterest_pipeline.eventlog.sqlite_writer import Transaction, now_ms, place
+from pinterest_pipeline.eventlog.stream_log import ShardRecords, within
 from pinterest_pipeline.eventlog.streams import Stream
 
 T = TypeVar("T")
@@ -26,7 +27,7 @@ _FROM_THE_BEGINNING: Final = -1
 
 
 class SqliteStreamLog(SqliteEventLog):
-    """An EventLog of streams. `create` and `delete` act at once, and keep every record of a stream.
+    """A StreamLog that is an EventLog too. `create` and `delete` act at once; a stream keeps every record.
 
     What Kinesis' own API asks for takes `transition_seconds`, by `clock` (milliseconds since 1970): a stream
     is CREATING, UPDATING or DELETING meanwhile. With `limits` a shard takes and gives only what one of
@@ -122,30 +123,41 @@ class SqliteStreamLog(SqliteEventLog):
     def read(
         self, topic: str, partition: int, offset: int, max_records: int, max_bytes: int = READ_BYTES
     ) -> list[StoredRecord]:
+        return self._read(topic, partition, offset, max_records, max_bytes)[0]
+
+    def _read(
+        self, topic: str, partition: int, offset: int, max_records: int, max_bytes: int
+    ) -> tuple[list[StoredRecord], Extent]:
+        """The records, and the shard as it was when they were read."""
         with self._readers.snapshot() as reader:
             part = sqlite_shards.extent(reader, topic, partition, self._clock())
             start = max(offset, part.beginning)
             found = sqlite_batches.read(reader, part.partition_id, partition, start, max_records, max_bytes)
             if not found or found[0].timestamp >= part.horizon_ms:
-                return found
+                return found, part
             kept = sqlite_batches.offset_at(
                 reader, part.partition_id, part.end, part.horizon_ms, part.beginning
             )
-            return sqlite_batches.read(reader, part.partition_id, partition, kept, max_records, max_bytes)
+            found = sqlite_batches.read(reader, part.partition_id, partition, kept, max_records, max_bytes)
+            return found, part
 
     def get(
         self, stream: str, shard: int, offset: int, max_records: int, max_bytes: int = READ_BYTES
-    ) -> list[StoredRecord]:
+    ) -> ShardRecords:
         """As `read`, within the limits of the shard; raises Throttled when it has given all for now."""
-        if self._limits is None:
-            return self.read(stream, shard, offset, max_records, max_bytes)
-        with self._readers.one() as reader:
-            id_ = sqlite_shards.extent(reader, stream, shard, self._clock()).partition_id
-        if not self._limits.admit_read(id_, self._clock()):
-            raise Throttled(_rate_exceeded(stream, shard))
-        found = self.read(stream, shard, offset, max_records, max_bytes)
-        self._limits.note_read(id_, sum(len(one.value or b"") + len(one.key or b"") for one in found))
-        return found
+        if self._limits is not None:
+            with self._readers.one() as reader:
+                id_ = sqlite_shards.extent(reader, stream, shard, self._clock()).partition_id
+            if not self._limits.admit_read(id_, self._clock()):
+                raise Throttled(_rate_exceeded(stream, shard))
+        found, part = self._read(stream, shard, offset, max_records, max_bytes)
+        taken = within(found, max_bytes)
+        if self._limits is not None:
+            size = sum(len(one.value or b"") + len(one.key or b"") for one in taken)
+            self._limits.note_read(part.partition_id, size)
+        is_at_end = not taken or taken[-1].offset + 1 >= part.end
+        behind_ms = 0 if is_at_end else max(0, self._clock() - taken[-1].timestamp)
+        return ShardRecords(taken, behind_ms, part.is_closed and is_at_end)
 
     def beginnings(self, topic: str) -> dict[int, int]:
         return self.offsets_at(topic, _FROM_THE_BEGINNING)

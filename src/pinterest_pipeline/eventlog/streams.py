@@ -27,11 +27,11 @@ HOUR_MS: Final = 3_600_000
 
 
 class Shard(msgspec.Struct, frozen=True, gc=False):
-    """A shard. Hash keys are 32 hexadecimal digits, times milliseconds since 1970."""
+    """A shard. Hash keys are 32 hexadecimal digits, times milliseconds since 1970 (0 in Kinesis)."""
 
     number: int
     id: int
-    """The partition's id in its file."""
+    """The partition's id in its file; where there is none, its number."""
     first_hash: str
     last_hash: str
     parent: int | None
@@ -40,9 +40,10 @@ class Shard(msgspec.Struct, frozen=True, gc=False):
     start: int
     """The first offset that ever was in it."""
     beginning: int
-    """The first offset that the file still holds."""
+    """The first offset that is still held, or one before it."""
     end: int
-    """The offset after the last record."""
+    """The offset after the last record. Kinesis does not tell it: there an open shard has its start, a closed
+    one an offset that no record reaches, until it was read to its end."""
     created_ms: int
     closed_ms: int | None
 
@@ -58,6 +59,8 @@ class Stream(msgspec.Struct, frozen=True):
     """A stream as it is now, with the shards that still hold records or take them."""
 
     name: str
+    arn: str
+    """The Amazon resource name."""
     id: int
     created_ms: int
     status: Status
@@ -111,8 +114,19 @@ def boundaries_within(shard: Shard, firsts: Sequence[str]) -> list[str]:
 def readable(
     shards: Sequence[Shard], positions: Mapping[int, int], beginnings: Mapping[int, int]
 ) -> dict[int, int]:
-    """The positions in those shards whose parents are read to their end, so that a key is read in order."""
-    unread = {
-        shard.number for shard in shards if max(positions[shard.number], beginnings[shard.number]) < shard.end
-    }
-    return {shard.number: positions[shard.number] for shard in shards if unread.isdisjoint(shard.parents)}
+    """The positions in the shards that may be read: a key is read in order across all of them.
+
+    A shard waits until its ancestors are read to their end; all of them, not its parents alone: a shard may
+    be split and merged at once, and hold nothing itself. What is closed and read to its end is left out.
+    """
+    unread: set[int] = set()
+    found: dict[int, int] = {}
+    for shard in sorted(shards, key=lambda shard: shard.number):
+        position = positions[shard.number]
+        is_read = max(position, beginnings[shard.number]) >= shard.end
+        is_free = unread.isdisjoint(shard.parents)
+        if is_free and not (is_read and shard.closed_ms is not None):
+            found[shard.number] = position
+        if not (is_free and is_read):
+            unread.add(shard.number)
+    return found

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 from pinterest_pipeline.config import GatewaySettings, LogSettings
 from pinterest_pipeline.eventlog.base import EventLog
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
+from pinterest_pipeline.eventlog.stream_log import StreamLog
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
 from pinterest_pipeline.gateway.consumers import ConsumerOperations
 from pinterest_pipeline.gateway.description import described
@@ -29,7 +30,7 @@ DEFAULT_SHARDS: Final = LogSettings().shards
 def create_app(
     settings: GatewaySettings,
     topics: EventLog,
-    streams: SqliteStreamLog,
+    streams: StreamLog,
     default_shards: int = DEFAULT_SHARDS,
     guards: Sequence[Guard] = (),
     observers: Sequence[Observer] = (),
@@ -38,7 +39,8 @@ def create_app(
 ) -> ASGIApp:
     """The application over the two logs and the store of consumer instances; it closes none of them.
 
-    A stream is created with `default_shards`. Without a store there are no consumer instances.
+    A stream is created with `default_shards`. Without a store there are no consumer instances; where streams
+    are in Kinesis, its own API is not answered.
 
     Guards look at each request before its handler, observers note it after its answer; `figures` are those
     of all workers.
@@ -56,7 +58,7 @@ def create_app(
             *(ConsumerOperations(settings, topics, consumers).operations() if consumers else ()),
             *v3_operations(settings, topics),
             *KinesisProxy(settings, streams, default_shards).operations(),
-            *KinesisWire(settings, streams).operations(),
+            *(KinesisWire(settings, streams).operations() if isinstance(streams, SqliteStreamLog) else ()),
             *Service({"topics": topics, "streams": streams}, counted).operations(),
         ],
         secured=bool(guards),

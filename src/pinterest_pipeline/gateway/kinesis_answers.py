@@ -8,7 +8,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from pinterest_pipeline.eventlog import streams
 from pinterest_pipeline.eventlog.base import Receipt, Refusal, StoredRecord
-from pinterest_pipeline.eventlog.sequence import sequence_number, shard_id, stream_arn
+from pinterest_pipeline.eventlog.sequence import sequence_number, shard_id
 from pinterest_pipeline.eventlog.streams import Status, Stream
 from pinterest_pipeline.gateway.error_codes import REFUSED, Fault
 from pinterest_pipeline.gateway.responses import Answer, kinesis
@@ -228,7 +228,7 @@ def listed(known: Sequence[Stream], next_token: str | UnsetType = UNSET) -> Stre
 def summary(known: Stream) -> StreamSummary:
     return StreamSummary(
         stream_name=known.name,
-        stream_arn=stream_arn(known.name),
+        stream_arn=known.arn,
         stream_status=known.status,
         stream_mode_details=StreamMode(),
         stream_creation_timestamp=known.created_ms / 1000,
@@ -240,7 +240,7 @@ def stream(known: Stream, shards: Sequence[streams.Shard], *, has_more: bool = F
     return DescribedStream(
         StreamDescription(
             stream_name=known.name,
-            stream_arn=stream_arn(known.name),
+            stream_arn=known.arn,
             stream_status=known.status,
             stream_mode_details=StreamMode(),
             stream_creation_timestamp=known.created_ms / 1000,

@@ -13,9 +13,11 @@ from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.errors import BadInput, UnknownTopic
 from pinterest_pipeline.eventlog.base import Headers, Receipt, Record, Refusal
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
+from pinterest_pipeline.eventlog.stream_log import StreamLog
 from pinterest_pipeline.eventlog.streams import Stream
 from pinterest_pipeline.gateway import encodings, error_codes, kinesis_answers, requests
 from pinterest_pipeline.gateway.access import visible
+from pinterest_pipeline.gateway.completions import completed
 from pinterest_pipeline.gateway.error_codes import (
     EXPIRED_ITERATOR,
     INVALID_ITERATOR,
@@ -116,7 +118,7 @@ def _always_200(handler: Handler) -> Handler:
 class KinesisProxy:
     """The operations over one log. Errors of the log are left to the endpoint."""
 
-    def __init__(self, settings: GatewaySettings, log: SqliteStreamLog, default_shards: int) -> None:
+    def __init__(self, settings: GatewaySettings, log: StreamLog, default_shards: int) -> None:
         self._settings = settings
         self._log = log
         self._reader = ShardReader(log)
@@ -291,10 +293,12 @@ class KinesisProxy:
         records = parse(body, trace_headers(request))
         if isinstance(records, Fault):
             return records
+        hint = encodings.hint(record.value for record in records)
+        if not isinstance(self._log, SqliteStreamLog):  # Kinesis keeps no keys, so none is echoed
+            return answer(await completed(self._log.append(name, records)), hint)
         outcomes = await append(self._log, name, records, once(request, body))
         if isinstance(outcomes, Fault):
             return outcomes
-        hint = encodings.hint(record.value for record in records)
         return echoed(request, answer(outcomes, hint))
 
     async def _body(self, request: Request) -> bytes | Fault:

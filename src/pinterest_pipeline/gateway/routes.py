@@ -115,7 +115,8 @@ def _no_target(known: Sequence[str]) -> Operation:
 
     async def refuse(request: Request) -> Fault:
         target = request.headers["x-amz-target"][:_SHOWN]
-        return Fault(UNKNOWN_ACTION, f"'{target}' is not answered here; what is: {names}")
+        answered = f"what is: {names}" if names else "ask Kinesis, where this gateway's streams are"
+        return Fault(UNKNOWN_ACTION, f"'{target}' is not answered here; {answered}")
 
     return Operation(
         id="no_kinesis_wire",

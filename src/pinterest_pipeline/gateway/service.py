@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from pinterest_pipeline.errors import PipelineError
 from pinterest_pipeline.eventlog.base import EventLog
+from pinterest_pipeline.eventlog.stream_log import StreamLog
 from pinterest_pipeline.gateway import responses
 from pinterest_pipeline.gateway.error_codes import UNAVAILABLE, Fault, Kind
 from pinterest_pipeline.gateway.figures import Figures
@@ -19,7 +20,7 @@ from pinterest_pipeline.gateway.responses import KINESIS_MEDIA, Answer, Status
 class Service:
     """The operations that are about the gateway and not about data."""
 
-    def __init__(self, logs: Mapping[str, EventLog], figures: Figures) -> None:
+    def __init__(self, logs: Mapping[str, EventLog | StreamLog], figures: Figures) -> None:
         self._logs = logs
         self._figures = figures
 

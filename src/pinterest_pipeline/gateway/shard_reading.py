@@ -8,9 +8,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from pinterest_pipeline.errors import UnknownPartition
-from pinterest_pipeline.eventlog.base import READ_BYTES, StoredRecord
 from pinterest_pipeline.eventlog.sequence import partition_of
-from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
+from pinterest_pipeline.eventlog.stream_log import StreamLog
 from pinterest_pipeline.eventlog.streams import Shard, Stream
 from pinterest_pipeline.gateway import kinesis_answers
 from pinterest_pipeline.gateway.error_codes import EXPIRED_ITERATOR, INVALID_ITERATOR, Fault
@@ -58,7 +57,7 @@ def shard_named(stream: Stream, name: str) -> Shard:
 class ShardReader:
     """Reads the shards of one log."""
 
-    def __init__(self, log: SqliteStreamLog) -> None:
+    def __init__(self, log: StreamLog) -> None:
         self._log = log
 
     def iterator(self, stream: Stream, shard: Shard, offset: int) -> str:
@@ -73,41 +72,18 @@ class ShardReader:
         stream = self._log.stream(place.stream)
         if place.created_ms != stream.created_ms:
             return Fault(INVALID_ITERATOR, "the shard iterator is of another stream")
-        if place.shard not in (ends := self._log.ends(place.stream)):
+        try:
+            found = self._log.get(place.stream, place.shard, place.offset, min(limit, MAX_RECORDS))
+        except UnknownPartition:
             return Fault(INVALID_ITERATOR, "the shard iterator is of no shard")
-        found = _within(self._log.get(place.stream, place.shard, place.offset, min(limit, MAX_RECORDS)))
-        offset = found[-1].offset + 1 if found else place.offset
-        following = (
-            None
-            if _is_over(stream, place.shard, found, offset)
-            else place._replace(offset=offset, given_ms=now)
-        )
-        at_tip = not found or offset >= ends[place.shard]
+        offset = found.records[-1].offset + 1 if found.records else place.offset
         answer = kinesis_answers.records(
-            found,
-            None if following is None else iterator(following),
-            0 if at_tip else max(0, now - found[-1].timestamp),
-            stream.children(place.shard) if following is None else None,
+            found.records,
+            None if found.is_over else iterator(place._replace(offset=offset, given_ms=now)),
+            found.behind_ms,
+            self._log.stream(place.stream).children(place.shard) if found.is_over else None,
         )
-        return answer, len(found)
-
-
-def _is_over(stream: Stream, number: int, found: list[StoredRecord], offset: int) -> bool:
-    """Whether nothing can come any more: the shard was closed before it was read."""
-    shard = stream.shard(number)
-    if shard is None:  # closed for so long that all of it has expired
-        return not found
-    return shard.closed_ms is not None and (not found or offset >= shard.end)
-
-
-def _within(records: list[StoredRecord]) -> list[StoredRecord]:
-    """The records without those that bring them above 10 MiB; the first one always comes."""
-    size = 0
-    for count, record in enumerate(records):
-        size += len(record.value or b"") + len(record.key or b"")
-        if size > READ_BYTES and count:
-            return records[:count]
-    return records
+        return answer, len(found.records)
 
 
 def _expired(given_ms: int, now: int) -> Fault:

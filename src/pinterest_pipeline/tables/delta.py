@@ -4,6 +4,7 @@ A commit names, for each source (a topic-partition or a shard), the position aft
 transaction (application id, version), as the protocol has it for idempotent writers:
 https://github.com/delta-io/delta/blob/master/PROTOCOL.md#transaction-identifiers. delta-rs writes these
 but does not refuse a replay, so callers ask `positions` on this same handle first and hold the branch's lock.
+A position of any size is kept (positions.py).
 """
 
 import json
@@ -17,6 +18,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from pinterest_pipeline.errors import DiskFull, Fatal, is_disk_full
+from pinterest_pipeline.tables.positions import position, versions
 
 _TOTALS = "pinpipe.totals"
 _COMPACT_FILES = 60
@@ -39,7 +41,7 @@ class Table:
         if handle is None:
             return dict.fromkeys(sources, 0)
         handle.update_incremental()
-        return {source: handle.transaction_version(source) or 0 for source in sources}
+        return {source: position(source, handle.transaction_version) for source in sources}
 
     def totals(self) -> dict[str, int]:
         """The running totals that the newest commit of `append` or `upsert` carries."""
@@ -95,7 +97,7 @@ class Table:
         sums |= {name: sums.get(name, 0) + count for name, count in totals.items()}
         properties = CommitProperties(
             custom_metadata={_TOTALS: json.dumps(sums)},
-            app_transactions=[Transaction(source, position) for source, position in positions.items()],
+            app_transactions=[Transaction(name, version) for name, version in versions(positions).items()],
         )
         try:
             if merge:
@@ -140,4 +142,4 @@ def _merge(handle: DeltaTable, rows: pa.Table | pa.RecordBatchReader, properties
 
 
 def _is_behind(handle: DeltaTable, positions: Mapping[str, int]) -> bool:
-    return any(handle.transaction_version(source) != position for source, position in positions.items())
+    return any(position(source, handle.transaction_version) != wanted for source, wanted in positions.items())

@@ -327,7 +327,7 @@ def test_a_shard_takes_and_gives_what_one_of_kinesis_does(tmp_path: Path, clock:
     with pytest.raises(Throttled, match="Rate exceeded for shard shardId-000000000000"):
         log.get(STREAM, 0, 0, 1)
     clock.now += 200
-    assert log.get(STREAM, 0, 0, 1)
+    assert log.get(STREAM, 0, 0, 1).records
     log.close()
 
 
@@ -337,11 +337,11 @@ def test_a_large_read_is_paid_for_by_those_after_it(tmp_path: Path, clock: Clock
     for _ in range(10):
         log.append(STREAM, [Record(bytes(2**20 - 1), b"k")]).result()
         clock.now += 1_000
-    assert len(log.get(STREAM, 0, 0, 100)) == 10
+    assert len(log.get(STREAM, 0, 0, 100).records) == 10
     for _ in range(3):
         clock.now += 1_000
         with pytest.raises(Throttled):
             log.get(STREAM, 0, 0, 1)
     clock.now += 1_000
-    assert log.get(STREAM, 0, 0, 1)
+    assert log.get(STREAM, 0, 0, 1).records
     log.close()
