@@ -27,6 +27,8 @@ class Clients:
 
     def __init__(self, bootstrap_servers: str, settings: KafkaSettings) -> None:
         self.settings = settings
+        self.name = f"Kafka at {bootstrap_servers}"
+        """What messages call the cluster."""
         self._common: dict[str, Any] = {
             "bootstrap.servers": bootstrap_servers,
             "error_cb": self._note,
