@@ -49,7 +49,7 @@ def _settings(folder: Path, node: Node, flush_size: int) -> Settings:
     folder.mkdir()
     return settings.model_copy(
         update={
-            "pipeline_id": f"memory-{folder.name}",
+            "pipeline_id": f"memory{folder.name}",
             "log": settings.log.model_copy(update={"home": "kafka"}),
             "kafka": settings.kafka.model_copy(update={"bootstrap_servers": node.address}),
             "sink": settings.sink.model_copy(update={"flush_size": flush_size}),

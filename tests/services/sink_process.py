@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pinterest_pipeline.errors import Retryable
@@ -17,6 +18,7 @@ from pinterest_pipeline.sink.verification import manifest_problems
 from tests.command import environment
 
 DEADLINE_SECONDS = 90.0
+_READERS = 8
 _POSITIONS = ("_topic", "_partition", "_offset", "_timestamp")
 
 
@@ -95,13 +97,19 @@ class Proof:
 
     def look(self) -> None:
         """No object that was ever seen has changed or gone."""
-        found = {
-            stored.key: hashlib.sha256(self.store.get(stored.key)).hexdigest()
-            for stored in self.store.list("topics")
-        }
+        keys = [stored.key for stored in self.store.list("topics")]
+        with ThreadPoolExecutor(_READERS) as pool:
+            contents = pool.map(self.store.get, keys)
+            found = {
+                key: hashlib.sha256(content).hexdigest() for key, content in zip(keys, contents, strict=True)
+            }
         changed = {key for key, digest in self._seen.items() if found.get(key) != digest}
         assert changed == set()
         self._seen = found
+
+    def plans(self) -> int:
+        """How many ranges were planned so far."""
+        return sum(1 for _ in self.store.list("manifest"))
 
     def holds(self) -> None:
         """Each acknowledged record lies in exactly one object, with the bytes that were sent."""

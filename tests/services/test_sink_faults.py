@@ -1,5 +1,6 @@
 """The sink under every fault we know: each acknowledged record in exactly one object, which never changes."""
 
+import os
 import random
 import signal
 import sys
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.services
 
 NAME = "faults"
 GROUP = f"connect-{NAME}"
+KILLS = int(os.environ.get("SINK_KILLS", "4"))
 SEED = random.SystemRandom().randrange(2**32)
 PROPERTIES = """\
 name={name}
@@ -70,8 +72,13 @@ class Stage:
         self.proof = Proof(self.log, store, topic, GROUP)
         self._started: list[SinkProcess] = []
 
-    def start(self, crash_at: str = "") -> SinkProcess:
-        found = dict(variables(self._settings))
+    def start(self, crash_at: str = "", seat: str = "") -> SinkProcess:
+        """With a seat in its group, as `pinpipe up` gives it one, a killed sink is followed at once."""
+        kafka = self._settings.kafka
+        if seat:
+            own = {"group.instance.id": SecretStr(seat)}
+            kafka = kafka.model_copy(update={"properties": own | kafka.properties})
+        found = dict(variables(self._settings.model_copy(update={"kafka": kafka})))
         if crash_at:
             found["PINPIPE_CRASH_AT"] = crash_at
         self._started.append(SinkProcess(self.folder, found, "--config", "sink.properties"))
@@ -118,17 +125,26 @@ def test_killed_at_every_step_it_loses_and_doubles_nothing(stage: Stage) -> None
     finish(stage, stage.start())
 
 
-def test_killed_at_any_moment_on_kafka_and_s3_it_loses_and_doubles_nothing(cloud: Stage) -> None:
+@pytest.mark.parametrize("home", ["stage", "cloud"])
+def test_killed_at_any_moment_it_loses_and_doubles_nothing(home: str, request: pytest.FixtureRequest) -> None:
+    """SINK_KILLS=200 kills it so often; most of them while it lands, some before it has begun."""
+    stage: Stage = request.getfixturevalue(home)
     chance = random.Random(SEED)
     sys.stdout.write(f"seed {SEED}\n")
-    for _ in range(4):
-        cloud.proof.send(30)
-        sink = cloud.start()
-        time.sleep(chance.uniform(0.5, 4))  # not a wait: the moment of the kill
-        cloud.proof.send(30)
+    for _ in range(KILLS):
+        stage.proof.send(30)
+        before, sink = stage.proof.plans(), stage.start(seat="one")
+        if chance.random() < 0.8:
+            until(partial(_has_planned, stage, before), [sink])
+        time.sleep(chance.uniform(0, 0.5))  # not a wait: the moment of the kill
         sink.send(signal.SIGKILL)
         sink.ends()
-    finish(cloud, cloud.start())
+    stage.proof.send(1)  # the last one has something to do, or it might be told to stop before it can listen
+    finish(stage, stage.start(seat="one"))
+
+
+def _has_planned(stage: Stage, before: int) -> bool:
+    return stage.proof.plans() > before
 
 
 def test_a_frozen_sink_that_comes_back_writes_and_commits_nothing_of_its_own(cloud: Stage) -> None:
