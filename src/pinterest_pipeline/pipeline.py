@@ -24,7 +24,7 @@ from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.objects.landed import LandedObject, end_offset, in_steps, landed_objects
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.codec import landed_line, position_suffix
-from pinterest_pipeline.records.names import TABLES, Branch
+from pinterest_pipeline.records.names import BRANCHES, TABLES, Branch
 from pinterest_pipeline.records.names import Table as TableName
 from pinterest_pipeline.records.receipts import Account, read_accounts
 from pinterest_pipeline.sink.rules import PIPELINE_GROUP
@@ -226,12 +226,16 @@ class Lag:
 
 def lags(workspace: Workspace) -> list[Lag]:
     """Where every partition and shard of the pipeline stands."""
-    topics, streams = workspace.topics_log(), workspace.streams_log()
+    return [lag for branch in BRANCHES for lag in branch_lags(workspace, branch)]
+
+
+def branch_lags(workspace: Workspace, branch: Branch) -> list[Lag]:
+    """The same of one branch."""
+    log: EventLog = workspace.topics_log() if branch == "batch" else workspace.streams_log()
     try:
-        return _lags(workspace, "batch", topics) + _lags(workspace, "stream", streams)
+        return _lags(workspace, branch, log)
     finally:
-        topics.close()
-        streams.close()
+        log.close()
 
 
 def _lags(workspace: Workspace, branch: Branch, log: EventLog) -> list[Lag]:
