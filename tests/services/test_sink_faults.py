@@ -19,7 +19,7 @@ from pinterest_pipeline.eventlog.base import EventLog
 from pinterest_pipeline.objects.store import open_store
 from pinterest_pipeline.workspace import Workspace
 from tests.faults import Fault, FaultProxy
-from tests.services.sink_process import Proof, SinkProcess, until
+from tests.services.sink_process import ForkedSink, Proof, Running, SinkProcess, until
 
 pytestmark = pytest.mark.services
 
@@ -70,25 +70,31 @@ class Stage:
         self.log.create(topic, 2)
         store = open_store(self._settings.objects, self._settings.data / "objects")
         self.proof = Proof(self.log, store, topic, GROUP)
-        self._started: list[SinkProcess] = []
+        self._started: list[Running] = []
 
-    def start(self, crash_at: str = "", seat: str = "") -> SinkProcess:
-        """With a seat in its group, as `pinpipe up` gives it one, a killed sink is followed at once."""
-        kafka = self._settings.kafka
-        if seat:
-            own = {"group.instance.id": SecretStr(seat)}
-            kafka = kafka.model_copy(update={"properties": own | kafka.properties})
-        found = dict(variables(self._settings.model_copy(update={"kafka": kafka})))
+    def start(self, crash_at: str = "") -> SinkProcess:
+        found = dict(variables(self._settings))
         if crash_at:
             found["PINPIPE_CRASH_AT"] = crash_at
-        self._started.append(SinkProcess(self.folder, found, "--config", "sink.properties"))
-        return self._started[-1]
+        sink = SinkProcess(self.folder, found, "--config", "sink.properties")
+        self._started.append(sink)
+        return sink
+
+    def start_soon(self) -> ForkedSink:
+        """With a seat in its group, as `pinpipe up` gives it one: a killed sink is followed at once."""
+        kafka = self._settings.kafka
+        own = {"group.instance.id": SecretStr("one")}
+        kafka = kafka.model_copy(update={"properties": own | kafka.properties})
+        found = dict(variables(self._settings.model_copy(update={"kafka": kafka})))
+        sink = ForkedSink(self.folder, found, "--config", "sink.properties")
+        self._started.append(sink)
+        return sink
 
     def close(self) -> None:
         """Let nothing run on, however the test ended."""
         for sink in self._started:
-            if sink.process.poll() is None:
-                sink.process.kill()
+            if sink.is_running():
+                sink.send(signal.SIGKILL)
                 sink.ends()
         self.log.close()
 
@@ -110,7 +116,7 @@ def cloud(tmp_path: Path, kafka_broker: Node, s3_prefix: ObjectSettings) -> Iter
     stage.close()
 
 
-def finish(stage: Stage, *sinks: SinkProcess) -> None:
+def finish(stage: Stage, *sinks: Running) -> None:
     """Have everything landed and every sink ended well, then prove it."""
     until(stage.proof.is_done, sinks)
     for sink in sinks:
@@ -133,14 +139,14 @@ def test_killed_at_any_moment_it_loses_and_doubles_nothing(home: str, request: p
     sys.stdout.write(f"seed {SEED}\n")
     for _ in range(KILLS):
         stage.proof.send(30)
-        before, sink = stage.proof.plans(), stage.start(seat="one")
+        before, sink = stage.proof.plans(), stage.start_soon()
         if chance.random() < 0.8:
             until(partial(_has_planned, stage, before), [sink])
         time.sleep(chance.uniform(0, 0.5))  # not a wait: the moment of the kill
         sink.send(signal.SIGKILL)
         sink.ends()
     stage.proof.send(1)  # the last one has something to do, or it might be told to stop before it can listen
-    finish(stage, stage.start(seat="one"))
+    finish(stage, stage.start_soon())
 
 
 def _has_planned(stage: Stage, before: int) -> bool:
