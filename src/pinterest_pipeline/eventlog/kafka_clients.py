@@ -73,7 +73,7 @@ class Clients:
         said = "brokers are away" if error.code() in _REPEATED else error.str()
         if said != self._said:
             self._said = said
-            _log.warning("kafka", problem=error.str())
+            _log.warning("kafka", brokers=self.name.removeprefix("Kafka at "), problem=error.str())
 
 
 @contextmanager
