@@ -8,9 +8,11 @@ Exit codes: 0 done · 1 figures disagree · 2 a setting or an argument is wrong 
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 import typer
+from rich.markup import escape
 from typer.core import TyperGroup
 
 from pinterest_pipeline import key_commands, landing_commands, look_commands, server_commands
@@ -20,8 +22,8 @@ from pinterest_pipeline.records.names import BRANCHES, Branch
 from pinterest_pipeline.terminal import configure_log, err, out, show_error
 
 _ORDER = (
-    "demo", "up", "fill", "send", "keys", "gateway", "kafka", "sink", "s3", "compact", "load", "stream",
-    "analyse", "report", "status", "verify", "doctor", "settings",
+    "demo", "up", "fill", "send", "keys", "gateway", "kafka", "sink", "replay", "s3", "compact", "load",
+    "stream", "analyse", "report", "status", "verify", "doctor", "settings",
 )  # fmt: skip
 
 
@@ -50,6 +52,7 @@ LOOK = "Look and prove"
 app.add_typer(key_commands.app, name="keys", rich_help_panel=ROOMS)
 for command in (
     landing_commands.sink,
+    landing_commands.replay,
     landing_commands.compact,
     server_commands.kafka,
     server_commands.s3,
@@ -156,7 +159,9 @@ def up(on_kafka: OnKafka = False, on_s3: OnS3 = False) -> None:
 
     Example: pinpipe up --kafka --s3
     """
+    from pinterest_pipeline.gateway.access import lacks_key
     from pinterest_pipeline.local import Supervisor, chosen_settings, fetch_servers, stop_event
+    from pinterest_pipeline.serving import NO_KEY
     from pinterest_pipeline.workspace import Workspace
 
     settings = chosen_settings(load_settings(), on_kafka=on_kafka, on_s3=on_s3)
@@ -170,6 +175,8 @@ def up(on_kafka: OnKafka = False, on_s3: OnS3 = False) -> None:
             url = supervisor.start()
             out.print(f"The gateway listens on {url}; its routes: {url}/docs", soft_wrap=True)
             out.print(f"Logs are in {settings.data / 'logs'}; Ctrl-C stops all.", soft_wrap=True)
+            if lacks_key(settings.gateway, urlsplit(url).hostname or "", settings.data):
+                err.print(f"[yellow]warning:[/] {escape(NO_KEY)}", soft_wrap=True)
             supervisor.run(stop)
         finally:
             supervisor.stop()

@@ -14,12 +14,14 @@ from pinterest_pipeline.objects.store import open_store
 from pinterest_pipeline.pipeline import prepare
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.names import TABLES
-from pinterest_pipeline.sink.backfill import Span, backfill
+from pinterest_pipeline.sink.backfill import backfill
 from pinterest_pipeline.sink.compaction import Compacted, compact
 from pinterest_pipeline.sink.connector import read_connector
 from pinterest_pipeline.sink.msk_connect import connector_properties, custom_plugin
 from pinterest_pipeline.sink.properties import parse_properties
+from pinterest_pipeline.sink.replay import replay
 from pinterest_pipeline.sink.rules import PIPELINE_GROUP, Rules, pipeline_rules
+from pinterest_pipeline.sink.span import Span
 from pinterest_pipeline.sink.verification import manifest_problems
 from pinterest_pipeline.sink.worker import Sink
 from pinterest_pipeline.workspace import Workspace
@@ -77,6 +79,16 @@ def run_backfill(workspace: Workspace, file: Path | None, prefix: str, span: Spa
     log = workspace.topics_log()
     try:
         return backfill(log, sink_store(workspace, rules), rules, prefix, span)
+    finally:
+        log.close()
+
+
+def run_replay(workspace: Workspace, file: Path | None, topic: str | None, span: Span) -> dict[str, int]:
+    """Send dead letters again to the topics that they came from; how many to each."""
+    rules = sink_rules(workspace.settings, file)
+    log = workspace.topics_log()
+    try:
+        return replay(log, sink_store(workspace, rules), rules, span, topic)
     finally:
         log.close()
 

@@ -11,19 +11,23 @@ import typer
 from pinterest_pipeline.config import load_settings
 from pinterest_pipeline.terminal import out
 
+Config = Annotated[Path | None, typer.Option(help="Properties file of a Confluent S3 sink, read unchanged.")]
+FromOffset = Annotated[int | None, typer.Option(min=0, help="First offset of each partition.")]
+ToOffset = Annotated[int | None, typer.Option(min=0, help="Offset to stop before.")]
+FromTime = Annotated[datetime | None, typer.Option(help="First time (UTC).")]
+ToTime = Annotated[datetime | None, typer.Option(help="Time to stop before (UTC).")]
+
 
 def sink(
-    config: Annotated[
-        Path | None, typer.Option(help="Properties file of a Confluent S3 sink, read unchanged.")
-    ] = None,
+    config: Config = None,
     backfill: Annotated[
         bool, typer.Option("--backfill", help="Land a span again below --prefix, and end.")
     ] = False,
     prefix: Annotated[str | None, typer.Option(help="First folder of a backfill's objects.")] = None,
-    from_offset: Annotated[int | None, typer.Option(min=0, help="First offset of each partition.")] = None,
-    to_offset: Annotated[int | None, typer.Option(min=0, help="Offset to stop before.")] = None,
-    from_time: Annotated[datetime | None, typer.Option(help="First time (UTC).")] = None,
-    to_time: Annotated[datetime | None, typer.Option(help="Time to stop before (UTC).")] = None,
+    from_offset: FromOffset = None,
+    to_offset: ToOffset = None,
+    from_time: FromTime = None,
+    to_time: ToTime = None,
     as_connector: Annotated[
         bool, typer.Option("--as-connector", help="Print the same sink for MSK Connect, and end.")
     ] = False,
@@ -36,7 +40,7 @@ def sink(
     """
     from pinterest_pipeline.landing import connector_description, run_backfill, run_sink
     from pinterest_pipeline.local import stop_event
-    from pinterest_pipeline.sink.backfill import Span
+    from pinterest_pipeline.sink.span import Span
     from pinterest_pipeline.workspace import Workspace
 
     settings = load_settings()
@@ -54,6 +58,36 @@ def sink(
 
 def _milliseconds(moment: datetime | None) -> int | None:
     return None if moment is None else int(moment.replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def replay(
+    config: Config = None,
+    topic: Annotated[str | None, typer.Option(help="Only those that came from this topic.")] = None,
+    from_offset: FromOffset = None,
+    to_offset: ToOffset = None,
+    from_time: FromTime = None,
+    to_time: ToTime = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Send a sink's dead letters to their topics again, as they were; each once, however often it is run.
+
+    The span is one of the dead-letter topic.
+
+    Example: pinpipe replay --config connector.properties --from-time 2026-01-01
+    """
+    from pinterest_pipeline.landing import run_replay
+    from pinterest_pipeline.sink.span import Span
+    from pinterest_pipeline.workspace import Workspace
+
+    span = Span(from_offset, to_offset, _milliseconds(from_time), _milliseconds(to_time))
+    done = run_replay(Workspace(load_settings()), config, topic, span)
+    if as_json:
+        sys.stdout.write(json.dumps({"replayed": done}) + "\n")
+        return
+    for name, count in done.items():
+        out.print(f"{count:,} dead letters went to {name} again")
+    if not done:
+        out.print("no dead letters to send again")
 
 
 def compact(

@@ -2,14 +2,20 @@
 
 import sys
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 from rich.markup import escape
 
 from pinterest_pipeline.config import explained, load_settings
+from pinterest_pipeline.errors import PipelineError
+from pinterest_pipeline.records.names import BRANCHES
 from pinterest_pipeline.terminal import out
+
+if TYPE_CHECKING:
+    from pinterest_pipeline.pipeline import Lag
+    from pinterest_pipeline.workspace import Workspace
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
@@ -24,24 +30,40 @@ def status(as_json: AsJson = False) -> None:
     Example: pinpipe status --json
     """
     from pinterest_pipeline.local import read_state
-    from pinterest_pipeline.pipeline import lags
     from pinterest_pipeline.terminal import show_lags
     from pinterest_pipeline.workspace import Workspace
 
     settings = load_settings()
     state = read_state(settings.data)
-    if as_json:
-        _print_json({"up": state, "lags": [asdict(lag) for lag in lags(Workspace(settings))]})
-        return
-    if state:  # said first: a log that is away ends the command
+    if state and not as_json:  # said first: a log that is away takes its time
         rooms = ", ".join(f"{name} ({pid})" for name, pid in state.rooms.items())
         out.print(f"up: {state.gateway}; {rooms}", soft_wrap=True)
-    else:
+    elif not as_json:
         out.print("not up; start it: pinpipe up")
-    if found := lags(Workspace(settings)):
+    found, problem = _known_lags(Workspace(settings))
+    if as_json:
+        shown = {"up": state, "lags": [asdict(lag) for lag in found]}
+        _print_json(shown | ({"problem": str(problem)} if problem else {}))
+    elif found:
         show_lags(found)
-    else:
+    elif problem is None:
         out.print("no topics and no streams yet")
+    if problem is not None:
+        raise problem
+
+
+def _known_lags(workspace: "Workspace") -> "tuple[list[Lag], PipelineError | None]":
+    """The lags of the branches whose log answers, and why another one does not."""
+    from pinterest_pipeline.pipeline import branch_lags
+
+    found: list[Lag] = []
+    problem: PipelineError | None = None
+    for branch in BRANCHES:
+        try:
+            found += branch_lags(workspace, branch)
+        except PipelineError as error:
+            problem = error
+    return found, problem
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -4,7 +4,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.objects.landed import LandedObject, end_offset, in_steps, landed_objects
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.codec import landed_line, position_suffix
-from pinterest_pipeline.records.names import TABLES, Branch
+from pinterest_pipeline.records.names import BRANCHES, TABLES, Branch
 from pinterest_pipeline.records.names import Table as TableName
 from pinterest_pipeline.records.receipts import Account, read_accounts
 from pinterest_pipeline.sink.rules import PIPELINE_GROUP
@@ -228,12 +228,16 @@ class Lag:
 
 def lags(workspace: Workspace) -> list[Lag]:
     """Where every partition and shard of the pipeline stands."""
-    topics, streams = workspace.topics_log(), workspace.streams_log()
-    try:
-        return _topic_lags(workspace, topics) + _stream_lags(workspace, streams)
-    finally:
-        topics.close()
-        streams.close()
+    return [lag for branch in BRANCHES for lag in branch_lags(workspace, branch)]
+
+
+def branch_lags(workspace: Workspace, branch: Branch) -> list[Lag]:
+    """The same of one branch."""
+    if branch == "batch":
+        with closing(workspace.topics_log()) as topics:
+            return _topic_lags(workspace, topics)
+    with closing(workspace.streams_log()) as streams:
+        return _stream_lags(workspace, streams)
 
 
 def _topic_lags(workspace: Workspace, log: EventLog) -> list[Lag]:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Final
 
 from pinterest_pipeline.config import Settings
-from pinterest_pipeline.gateway.access import check, guards
+from pinterest_pipeline.gateway.access import check, guards, lacks_key
 from pinterest_pipeline.gateway.access_log import AccessLog
 from pinterest_pipeline.gateway.app import create_app
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
@@ -22,6 +22,10 @@ from pinterest_pipeline.workers import Workers
 from pinterest_pipeline.workspace import Workspace
 
 _NO_LOG: Final = "off"
+NO_KEY: Final = (
+    "nobody has a key yet, so every call is refused; make one, it needs no restart:"
+    " pinpipe keys create --name me --scope 'write:topic:*' --scope 'write:stream:*'"
+)
 
 
 def run_gateway(
@@ -38,6 +42,8 @@ def run_gateway(
     check(settings.gateway, listener.getsockname()[0], settings.data)
     tls = server_context(settings.gateway)
     err.print(f"listening on {settings.gateway.host}:{listener.getsockname()[1]}")
+    if lacks_key(settings.gateway, listener.getsockname()[0], settings.data):
+        err.print(NO_KEY, soft_wrap=True)
     count = settings.gateway.workers if workers is None else workers
     memory, number = shared_memory(count), 0
     if count > 1:

@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from pinterest_pipeline.cli import main
 from pinterest_pipeline.errors import Retryable
 from pinterest_pipeline.eventlog.base import EventLog, Receipt, Record
 from pinterest_pipeline.objects.base import ObjectStore
@@ -17,6 +20,7 @@ from pinterest_pipeline.sink.verification import manifest_problems
 from tests.command import environment
 
 DEADLINE_SECONDS = 90.0
+_READERS = 8
 _POSITIONS = ("_topic", "_partition", "_offset", "_timestamp")
 
 
@@ -38,13 +42,16 @@ class SinkProcess:
     def send(self, number: signal.Signals) -> None:
         os.kill(self.process.pid, number)
 
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
     def ends(self, seconds: float = DEADLINE_SECONDS) -> int:
         """Wait for its end; returns the exit code."""
         return self.process.wait(seconds)
 
     def stop(self) -> int:
         """Have it finish, if it runs."""
-        if self.process.poll() is None:
+        if self.is_running():
             self.process.terminate()
         return self.ends()
 
@@ -52,12 +59,61 @@ class SinkProcess:
         return self.log.read_text(errors="replace")
 
 
-def until(condition: Callable[[], bool], sinks: Sequence[SinkProcess] = ()) -> None:
+class ForkedSink:
+    """The same as a fork of a process that has only imported the code: hundreds of them start in no time."""
+
+    _context = multiprocessing.get_context("forkserver")
+    _context.set_forkserver_preload(["pinterest_pipeline.cli", "pinterest_pipeline.landing"])
+
+    def __init__(self, folder: Path, settings: Mapping[str, str], *arguments: str) -> None:
+        self.log = folder / "sink.log"
+        self.process = self._context.Process(
+            target=_run, args=(folder, environment() | dict(settings), arguments)
+        )
+        self.process.start()
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process.pid
+        os.kill(self.process.pid, number)
+
+    def is_running(self) -> bool:
+        return self.process.is_alive()
+
+    def ends(self, seconds: float = DEADLINE_SECONDS) -> int:
+        """Wait for its end; returns the exit code."""
+        self.process.join(seconds)
+        assert self.process.exitcode is not None
+        return self.process.exitcode
+
+    def stop(self) -> int:
+        """Have it finish, if it runs."""
+        if self.is_running():
+            self.process.terminate()
+        return self.ends()
+
+    def says(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+def _run(folder: Path, settings: Mapping[str, str], arguments: Sequence[str]) -> None:
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(settings)
+    with (folder / "sink.log").open("ab") as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+    main(["sink", *arguments])
+
+
+Running = SinkProcess | ForkedSink
+
+
+def until(condition: Callable[[], bool], sinks: Sequence[Running] = ()) -> None:
     """Wait for a condition; fails when a sink has ended."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
         for sink in sinks:
-            assert sink.process.poll() is None, sink.says()[-3_000:]
+            assert sink.is_running(), sink.says()[-3_000:]
         assert time.monotonic() < deadline, [sink.says()[-3_000:] for sink in sinks]
         time.sleep(0.05)
 
@@ -95,13 +151,19 @@ class Proof:
 
     def look(self) -> None:
         """No object that was ever seen has changed or gone."""
-        found = {
-            stored.key: hashlib.sha256(self.store.get(stored.key)).hexdigest()
-            for stored in self.store.list("topics")
-        }
+        keys = [stored.key for stored in self.store.list("topics")]
+        with ThreadPoolExecutor(_READERS) as pool:
+            contents = pool.map(self.store.get, keys)
+            found = {
+                key: hashlib.sha256(content).hexdigest() for key, content in zip(keys, contents, strict=True)
+            }
         changed = {key for key, digest in self._seen.items() if found.get(key) != digest}
         assert changed == set()
         self._seen = found
+
+    def plans(self) -> int:
+        """How many ranges were planned so far."""
+        return sum(1 for _ in self.store.list("manifest"))
 
     def holds(self) -> None:
         """Each acknowledged record lies in exactly one object, with the bytes that were sent."""

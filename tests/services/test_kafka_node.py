@@ -18,9 +18,12 @@ from pinterest_pipeline.config import KafkaSettings
 from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.eventlog.kafka import KafkaEventLog
 from pinterest_pipeline.eventlog.partitioners import kafka_partition
+from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from tests.command import environment, pinpipe
 
 pytestmark = pytest.mark.services
+
+STREAM = "streaming-124df56aef51-pin"
 
 
 class Started:
@@ -144,6 +147,21 @@ def test_no_node_is_one_clear_message(tmp_path: Path) -> None:
     done = pinpipe(tmp_path, "status", settings=settings)
     assert done.returncode == 3
     assert "pinpipe kafka" in done.stderr
+
+
+def test_while_no_node_answers_the_status_says_what_is_known_and_whom_it_asked(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        settings = {"PINPIPE_LOG__HOME": "kafka", "PINPIPE_KAFKA__BOOTSTRAP_SERVERS": address}
+        streams = SqliteStreamLog(tmp_path / "pinpipe-data" / "streams.sqlite", 4_096)
+        streams.create(STREAM, 1)
+        streams.close()
+        done = pinpipe(tmp_path, "status", "--json", settings=settings)
+    printed = json.loads(done.stdout)
+    assert done.returncode == 3
+    assert f"Kafka at {address} does not answer" in printed["problem"]
+    assert f"error: Kafka at {address} does not answer" in done.stderr
+    assert [lag["source"] for lag in printed["lags"]] == [STREAM]
 
 
 def test_the_whole_demo_on_kafka(tmp_path: Path) -> None:

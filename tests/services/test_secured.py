@@ -60,6 +60,15 @@ def up(folder: Path, settings: dict[str, str]) -> Iterator[str]:
         process.wait(60)
 
 
+def wait_for(log: Path, text: str) -> str:
+    """What a log says, once it has this text."""
+    deadline = time.monotonic() + 60
+    while text not in (said := log.read_text()):
+        assert time.monotonic() < deadline, said
+        time.sleep(0.05)
+    return said
+
+
 def run(folder: Path, *arguments: str, **settings: str) -> str:
     done = pinpipe(folder, *arguments, settings=settings)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -101,6 +110,7 @@ def test_emulators_with_a_key_go_through_tls(folder: Path) -> None:
 
 def test_a_key_made_and_revoked_beside_running_workers(folder: Path) -> None:
     with up(folder, KEYS | {"PINPIPE_GATEWAY__WORKERS": "2"}) as url:
+        assert "nobody has a key yet" in wait_for(folder / "up.log", "keys create")
         key = make_key(folder, *SCOPES, "--quota", "40/month")
 
         def produce() -> int:

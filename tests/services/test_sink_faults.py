@@ -1,5 +1,6 @@
 """The sink under every fault we know: each acknowledged record in exactly one object, which never changes."""
 
+import os
 import random
 import signal
 import sys
@@ -18,12 +19,13 @@ from pinterest_pipeline.eventlog.base import EventLog
 from pinterest_pipeline.objects.store import open_store
 from pinterest_pipeline.workspace import Workspace
 from tests.faults import Fault, FaultProxy
-from tests.services.sink_process import Proof, SinkProcess, until
+from tests.services.sink_process import ForkedSink, Proof, Running, SinkProcess, until
 
 pytestmark = pytest.mark.services
 
 NAME = "faults"
 GROUP = f"connect-{NAME}"
+KILLS = int(os.environ.get("SINK_KILLS", "4"))
 SEED = random.SystemRandom().randrange(2**32)
 PROPERTIES = """\
 name={name}
@@ -68,20 +70,31 @@ class Stage:
         self.log.create(topic, 2)
         store = open_store(self._settings.objects, self._settings.data / "objects")
         self.proof = Proof(self.log, store, topic, GROUP)
-        self._started: list[SinkProcess] = []
+        self._started: list[Running] = []
 
     def start(self, crash_at: str = "") -> SinkProcess:
         found = dict(variables(self._settings))
         if crash_at:
             found["PINPIPE_CRASH_AT"] = crash_at
-        self._started.append(SinkProcess(self.folder, found, "--config", "sink.properties"))
-        return self._started[-1]
+        sink = SinkProcess(self.folder, found, "--config", "sink.properties")
+        self._started.append(sink)
+        return sink
+
+    def start_soon(self) -> ForkedSink:
+        """With a seat in its group, as `pinpipe up` gives it one: a killed sink is followed at once."""
+        kafka = self._settings.kafka
+        own = {"group.instance.id": SecretStr("one")}
+        kafka = kafka.model_copy(update={"properties": own | kafka.properties})
+        found = dict(variables(self._settings.model_copy(update={"kafka": kafka})))
+        sink = ForkedSink(self.folder, found, "--config", "sink.properties")
+        self._started.append(sink)
+        return sink
 
     def close(self) -> None:
         """Let nothing run on, however the test ended."""
         for sink in self._started:
-            if sink.process.poll() is None:
-                sink.process.kill()
+            if sink.is_running():
+                sink.send(signal.SIGKILL)
                 sink.ends()
         self.log.close()
 
@@ -103,7 +116,7 @@ def cloud(tmp_path: Path, kafka_broker: Node, s3_prefix: ObjectSettings) -> Iter
     stage.close()
 
 
-def finish(stage: Stage, *sinks: SinkProcess) -> None:
+def finish(stage: Stage, *sinks: Running) -> None:
     """Have everything landed and every sink ended well, then prove it."""
     until(stage.proof.is_done, sinks)
     for sink in sinks:
@@ -118,17 +131,26 @@ def test_killed_at_every_step_it_loses_and_doubles_nothing(stage: Stage) -> None
     finish(stage, stage.start())
 
 
-def test_killed_at_any_moment_on_kafka_and_s3_it_loses_and_doubles_nothing(cloud: Stage) -> None:
+@pytest.mark.parametrize("home", ["stage", "cloud"])
+def test_killed_at_any_moment_it_loses_and_doubles_nothing(home: str, request: pytest.FixtureRequest) -> None:
+    """SINK_KILLS=200 kills it so often; most of them while it lands, some before it has begun."""
+    stage: Stage = request.getfixturevalue(home)
     chance = random.Random(SEED)
     sys.stdout.write(f"seed {SEED}\n")
-    for _ in range(4):
-        cloud.proof.send(30)
-        sink = cloud.start()
-        time.sleep(chance.uniform(0.5, 4))  # not a wait: the moment of the kill
-        cloud.proof.send(30)
+    for _ in range(KILLS):
+        stage.proof.send(30)
+        before, sink = stage.proof.plans(), stage.start_soon()
+        if chance.random() < 0.8:
+            until(partial(_has_planned, stage, before), [sink])
+        time.sleep(chance.uniform(0, 0.5))  # not a wait: the moment of the kill
         sink.send(signal.SIGKILL)
         sink.ends()
-    finish(cloud, cloud.start())
+    stage.proof.send(1)  # the last one has something to do, or it might be told to stop before it can listen
+    finish(stage, stage.start_soon())
+
+
+def _has_planned(stage: Stage, before: int) -> bool:
+    return stage.proof.plans() > before
 
 
 def test_a_frozen_sink_that_comes_back_writes_and_commits_nothing_of_its_own(cloud: Stage) -> None:

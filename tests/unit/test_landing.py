@@ -30,7 +30,7 @@ from pinterest_pipeline.posts.generator import generate
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.codec import wire_row
 from pinterest_pipeline.records.names import TABLES
-from pinterest_pipeline.sink.backfill import Span
+from pinterest_pipeline.sink.span import Span
 from pinterest_pipeline.workspace import Workspace
 
 POSTS = list(generate(40))

@@ -24,6 +24,7 @@ from pinterest_pipeline.eventlog.kafka_admin import Admin
 from pinterest_pipeline.eventlog.kafka_clients import Clients
 from pinterest_pipeline.eventlog.kafka_groups import Groups
 from pinterest_pipeline.eventlog.kafka_once import KeyedRequests
+from pinterest_pipeline.eventlog.kafka_positions import Positions
 from pinterest_pipeline.eventlog.kafka_producer import Appender
 from pinterest_pipeline.eventlog.kafka_reader import Reader
 from pinterest_pipeline.eventlog.kafka_request import Request
@@ -59,6 +60,7 @@ class KafkaEventLog:
         self._clients = Clients(bootstrap_servers, settings)
         self._brokers = Admin(self._clients, seconds)
         self._reader = Reader(self._clients, self._brokers, seconds)
+        self._positions = Positions(self._clients, seconds)
         self._appender = Appender(self._clients, self._brokers, partitioner, max_record_bytes)
         self._keyed = KeyedRequests(intents, self._appender, self._brokers, self._reader)
         self._lock = threading.Lock()
@@ -144,6 +146,7 @@ class KafkaEventLog:
         self._closed = True
         self._keyed.close()
         self._reader.close()
+        self._positions.close()
         with self._lock:
             subscriptions = list(self._subscriptions)
         for subscription in subscriptions:
@@ -156,7 +159,7 @@ class KafkaEventLog:
 
     @property
     def _groups(self) -> Groups:
-        return Groups(self._admin)
+        return Groups(self._admin, self._positions)
 
     def _check_open(self) -> None:
         if self._closed:

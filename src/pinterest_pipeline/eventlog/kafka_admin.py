@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
-    KafkaError,
     KafkaException,
     TopicCollection,
     TopicPartition,
@@ -20,17 +19,19 @@ from confluent_kafka.admin import (
     ConfigSource,
     NewTopic,
     OffsetSpec,
+    TopicMetadata,
 )
 from confluent_kafka.admin import TopicDescription as KafkaTopic
 
 from pinterest_pipeline.errors import Forbidden, TopicExists, Unavailable, UnknownTopic
 from pinterest_pipeline.eventlog.base import (
     Cluster,
+    Part,
     PartitionDescription,
     TopicDescription,
 )
 from pinterest_pipeline.eventlog.kafka_clients import Clients
-from pinterest_pipeline.eventlog.kafka_errors import translated
+from pinterest_pipeline.eventlog.kafka_errors import PASSING, no_answer, translated
 
 T = TypeVar("T")
 
@@ -44,17 +45,6 @@ _LISTING_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.05
 _COORDINATOR_SECONDS: Final = 600.0
 """The time that librdkafka gives a request to the coordinator of a group."""
-_PASSING: Final = {
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.FENCED_LEADER_EPOCH,
-    KafkaError.UNKNOWN_LEADER_EPOCH,
-    KafkaError.OFFSET_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.NOT_CONTROLLER,
-}
 
 
 class Admin:
@@ -67,6 +57,7 @@ class Admin:
         self._clients = clients
         self.client: AdminClient = clients.admin()
         self.seconds = seconds
+        self.kafka = clients.name
         self._lock = threading.Lock()
         self._replaced: list[tuple[float, AdminClient]] = []
 
@@ -112,19 +103,26 @@ class Admin:
         }
 
     def topics(self) -> list[str]:
+        return sorted(self._listed())
+
+    def parts(self) -> list[Part]:
+        """Every partition of every topic."""
+        return [(name, number) for name, topic in self._listed().items() for number in topic.partitions]
+
+    def _listed(self) -> dict[str, TopicMetadata]:
         left = self.seconds
         while True:
             seconds = min(left, _LISTING_SECONDS)
             left -= seconds
             try:
-                names = self.client.list_topics(timeout=seconds).topics
+                known = self.client.list_topics(timeout=seconds).topics
             except KafkaException as error:
                 self.client.poll(0)
                 self._clients.check()
                 if left <= 0:
-                    raise translated(error.args[0]) from None
+                    raise translated(error.args[0], kafka=self.kafka) from None
             else:
-                return sorted(name for name in names if not name.startswith(INTERNAL))
+                return {name: topic for name, topic in known.items() if not name.startswith(INTERNAL)}
 
     def create(self, topic: str, partitions: int, replication: int, configs: Mapping[str, str]) -> None:
         """Create a topic and wait until its partitions have leaders; `replication` -1 is the cluster's.
@@ -219,7 +217,7 @@ class Admin:
         deadline = time.monotonic() + self.seconds
         while min((found := self._asked_offsets(topic, parts, which)).values()) < 0:
             if time.monotonic() > deadline:
-                raise Unavailable(f"Kafka does not say where '{topic}' ends", "try again")
+                raise Unavailable(f"{self.kafka} does not say where '{topic}' ends", "try again")
             time.sleep(_PAUSE_SECONDS)
         return found
 
@@ -232,8 +230,8 @@ class Admin:
             except KafkaException as error:
                 self.client.poll(0)
                 self._clients.check()
-                if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
-                    raise translated(error.args[0], what) from None
+                if error.args[0].code() not in PASSING or time.monotonic() > deadline:
+                    raise translated(error.args[0], what, self.kafka) from None
                 time.sleep(_PAUSE_SECONDS)
             else:
                 self._clients.admitted()
@@ -272,7 +270,7 @@ class Admin:
             self.client.poll(0)  # where the client tells of a refused login
             self._clients.check()
             if time.monotonic() > deadline:
-                raise Unavailable("Kafka does not answer", "see whether its brokers run; try again")
+                raise no_answer(self.kafka)
 
 
 def _check_name(topic: str) -> None:

@@ -27,6 +27,8 @@ class Clients:
 
     def __init__(self, bootstrap_servers: str, settings: KafkaSettings) -> None:
         self.settings = settings
+        self.name = f"Kafka at {bootstrap_servers}"
+        """What messages call the cluster."""
         self._common: dict[str, Any] = {
             "bootstrap.servers": bootstrap_servers,
             "error_cb": self._note,
@@ -71,7 +73,7 @@ class Clients:
         said = "brokers are away" if error.code() in _REPEATED else error.str()
         if said != self._said:
             self._said = said
-            _log.warning("kafka", problem=error.str())
+            _log.warning("kafka", brokers=self.name.removeprefix("Kafka at "), problem=error.str())
 
 
 @contextmanager

@@ -26,6 +26,18 @@ UNKNOWN_TOPIC: Final = {
     KafkaError.UNKNOWN_TOPIC_ID,
     KafkaError.INCONSISTENT_TOPIC_ID,
 }
+PASSING: Final = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.NOT_CONTROLLER,
+}
+"""What brokers say while they start, stop or share their work anew."""
 _LOGIN_REFUSED: Final = {
     KafkaError._AUTHENTICATION,
     KafkaError._SSL,
@@ -93,8 +105,8 @@ def refusal(error: KafkaError) -> Refusal:
     return Refusal(_REFUSALS.get(error.code(), "not_acknowledged"), error.str())
 
 
-def translated(error: KafkaError, what: str = "") -> PipelineError:
-    """The error of a request; `what` is the topic or group that it asked for."""
+def translated(error: KafkaError, what: str = "", kafka: str = "Kafka") -> PipelineError:
+    """The error of a request; `what` is the topic or group that it asked for, `kafka` says whom."""
     code = error.code()
     if code in UNKNOWN_TOPIC:
         return UnknownTopic(what)
@@ -108,7 +120,12 @@ def translated(error: KafkaError, what: str = "") -> PipelineError:
         return Fenced(f"the group gave the partitions to others: {error.str()}", "read on; it gives new ones")
     if code in _BAD_INPUT:
         return BadInput(f"Kafka refuses '{what}': {error.str()}")
-    return Unavailable(f"Kafka does not answer: {error.str()}", "see whether its brokers run; try again")
+    return no_answer(kafka, error.str())
+
+
+def no_answer(kafka: str, reason: str = "") -> Unavailable:
+    said = f": {reason}" if reason else ""
+    return Unavailable(f"{kafka} does not answer{said}", "see whether its brokers run; try again")
 
 
 def forbidden(reason: str) -> Forbidden:

@@ -10,13 +10,15 @@ from pinterest_pipeline.errors import UnknownGroup, UnknownPartition
 from pinterest_pipeline.eventlog.base import Group, GroupMember
 from pinterest_pipeline.eventlog.kafka_admin import Admin
 from pinterest_pipeline.eventlog.kafka_errors import translated
+from pinterest_pipeline.eventlog.kafka_positions import Positions
 
 
 class Groups:
-    """Asks through an Admin, and raises what it raises."""
+    """Asks through an Admin and Positions, and raises what they raise."""
 
-    def __init__(self, admin: Admin) -> None:
+    def __init__(self, admin: Admin, positions: Positions) -> None:
         self._admin = admin
+        self._positions = positions
 
     def names(self) -> list[str]:
         ask, seconds = self._admin.client.list_consumer_groups, self._admin.seconds
@@ -41,28 +43,15 @@ class Groups:
         return Group(group, known.state.name, members, coordinator, known.partition_assignor)
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
-        parts = [TopicPartition(topic, part.id) for part in self._admin.found(topic).partitions]
-        return self._positions(group, parts).get(topic, {})
+        parts = [(topic, part.id) for part in self._admin.found(topic).partitions]
+        found = self._positions.of(group, parts)
+        return {partition: found[topic, partition] for _, partition in sorted(found)}
 
     def positions(self, group: str) -> dict[str, dict[int, int]]:
-        return self._positions(group, None)
-
-    def _positions(self, group: str, parts: list[TopicPartition] | None) -> dict[str, dict[int, int]]:
-        """Positions in these partitions, or in all, by topic and number."""
-        asked = [ConsumerGroupTopicPartitions(group, parts)]
-        try:
-            answered = self._admin.of_coordinator(
-                lambda client, seconds: client.list_consumer_group_offsets(asked, request_timeout=seconds)[
-                    group
-                ],
-                group,
-            )
-        except UnknownGroup:
-            return {}
+        """By topic and number."""
         found: dict[str, dict[int, int]] = {}
-        for part in sorted(answered.topic_partitions, key=lambda part: (part.topic, part.partition)):
-            if part.offset >= 0:
-                found.setdefault(part.topic, {})[part.partition] = part.offset
+        for (topic, partition), offset in sorted(self._positions.of(group, self._admin.parts()).items()):
+            found.setdefault(topic, {})[partition] = offset
         return found
 
     def commit(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
@@ -83,7 +72,7 @@ class Groups:
         )
         for kept in answered.topic_partitions:
             if kept.error is not None:
-                raise translated(kept.error, topic)
+                raise translated(kept.error, topic, self._admin.kafka)
 
 
 def _parts(parts: Iterable[Any]) -> tuple[tuple[str, int], ...]:

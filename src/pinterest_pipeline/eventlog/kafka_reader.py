@@ -154,7 +154,7 @@ class _Cursor:
                 self._queue.append(arrived)
             elif time.monotonic() > deadline:
                 self._clients.check()
-                raise Unavailable(f"Kafka gives no records of '{self.part[0]}'", "try again")
+                raise Unavailable(f"{self._clients.name} gives no records of '{self.part[0]}'", "try again")
         return None
 
     def _at_hand(self, most: int) -> Message | None:

@@ -78,7 +78,7 @@ class KafkaSubscription:
         elif error.code() in UNKNOWN_TOPIC:
             raise UnknownTopic(message.topic() or "")
         elif error.code() not in _PASSING:
-            raise translated(error, message.topic() or "")
+            raise translated(error, message.topic() or "", self._clients.name)
 
     def held(self) -> frozenset[Part]:
         return frozenset(self._held)
@@ -88,7 +88,7 @@ class KafkaSubscription:
         try:
             self._consumer.seek(TopicPartition(*part, offset))
         except KafkaException as error:
-            raise translated(error.args[0], part[0]) from None
+            raise translated(error.args[0], part[0], self._clients.name) from None
 
     def pause(self, parts: Sequence[Part]) -> None:
         self._check_held(parts)
@@ -106,10 +106,10 @@ class KafkaSubscription:
         try:
             committed = self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
-            raise translated(error.args[0]) from None
+            raise translated(error.args[0], kafka=self._clients.name) from None
         for part in committed or ():
             if part.error is not None:
-                raise translated(part.error, part.topic)
+                raise translated(part.error, part.topic, self._clients.name)
 
     def close(self) -> None:
         if not self._closed:

@@ -77,14 +77,17 @@ def key_file(data: Path) -> KeyFile:
 
 def check(settings: GatewaySettings, address: str, data: Path) -> None:
     """Raises SettingError when a gateway on this address would ask a network for keys that nobody has."""
-    if not _needs_keys(settings, address) or _is_loopback(address):
-        return
-    if all(key.ended(time.time()) for key in key_file(data).read()):
+    if not _is_loopback(address) and lacks_key(settings, address, data):
         raise SettingError(
             f"the gateway would listen on {address}, which is not this machine alone, and there is no key",
             "make one: pinpipe keys create --name … --scope …; or say that anyone may send and read:"
             " PINPIPE_GATEWAY__ACCESS=open",
         )
+
+
+def lacks_key(settings: GatewaySettings, address: str, data: Path) -> bool:
+    """Whether a gateway on this address refuses everybody: it asks for keys, and nobody has one."""
+    return _needs_keys(settings, address) and all(key.ended(time.time()) for key in key_file(data).read())
 
 
 def guards(

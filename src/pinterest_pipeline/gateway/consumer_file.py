@@ -110,6 +110,8 @@ class Holding(msgspec.Struct, frozen=True, array_like=True):
 Topics = Mapping[str, tuple[str, int]]
 """Topics that are there: the id and the number of partitions of each."""
 
+# Made here, also what is only converted: msgspec ends the process when threads meet a type that is new to it.
+msgspec.json.Decoder(Holding)
 _settings: Final = msgspec.json.Decoder(InstanceSettings)
 _subscription: Final = msgspec.json.Decoder(Subscribe)
 _names: Final = msgspec.json.Decoder(list[str])

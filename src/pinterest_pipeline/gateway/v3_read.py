@@ -45,6 +45,9 @@ class Cursor(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     max_bytes: MaxBytes = 2**20
 
 
+msgspec.json.Decoder(Cursor)  # threads that convert to a type that is new to msgspec end the process
+
+
 class V3Page(msgspec.Struct, kw_only=True):
     """Records of a partition, and the offset to go on from."""
 

@@ -12,6 +12,7 @@ from pinterest_pipeline.errors import BadInput, DiskFull, Forbidden, NoSuchObjec
 from pinterest_pipeline.objects.base import INCOMING, StoredObject, checked
 
 _STALE_SECONDS = 600.0
+_MOST_SYNCED = 10_000
 
 
 class FolderStore:
@@ -116,6 +117,8 @@ class FolderStore:
         if path.parent not in self._synced:
             for part in path.parent.relative_to(self._root).parents:
                 _sync(self._root / part)
+            if len(self._synced) >= _MOST_SYNCED:  # a folder may be made for each value of a field
+                self._synced.clear()
             self._synced.add(path.parent)
 
     def _sweep(self) -> None:

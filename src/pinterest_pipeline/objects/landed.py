@@ -16,6 +16,9 @@ class _Line(msgspec.Struct):
     offset: int = msgspec.field(name="_offset")
 
 
+_LINES = msgspec.json.Decoder(_Line)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class LandedObject:
     """An object of a topic; `size` in bytes."""
@@ -81,6 +84,6 @@ def end_offset(store: ObjectStore, key: str) -> int:
         tail = store.get(key)
     last = tail.rstrip(b"\n").rpartition(b"\n")[2]
     try:
-        return msgspec.json.decode(last, type=_Line).offset + 1
+        return _LINES.decode(last).offset + 1
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{store.where(key)} ends without an _offset", "write it with the sink") from error

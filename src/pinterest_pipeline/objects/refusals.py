@@ -43,7 +43,9 @@ def refusal(error: Exception, where: str, permission: str) -> PipelineError:
         )
     code = found[1] if (found := _CODE.search(text)) else ""
     if code == "NoSuchBucket":
-        return SettingError(f"there is no bucket for {where}", "create it, or correct PINPIPE_OBJECTS__URL")
+        return SettingError(
+            f"there is no bucket for {where}", "create it, or correct PINPIPE_OBJECTS__URL or s3.bucket.name"
+        )
     if code in _REGION_CODES or status in (301, 307):
         return SettingError(
             f"the bucket of {where} is in another region", "set PINPIPE_OBJECTS__REGION to the bucket's"

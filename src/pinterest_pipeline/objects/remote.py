@@ -2,12 +2,12 @@
 
 import hashlib
 import secrets
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -15,39 +15,49 @@ from obstore.store import ObjectStore as Obstore
 
 from pinterest_pipeline.errors import DiskFull, NoSuchObject, Unavailable, is_disk_full
 from pinterest_pipeline.objects.base import StoredObject, checked
+from pinterest_pipeline.objects.patience import Patience
 from pinterest_pipeline.objects.refusals import refusal
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 _WRITER = "putid"
 """Metadata that tells this call's object from another writer's; Azure takes letters and digits only."""
 _AT_ONCE = 8
 _CHUNK_BYTES = 2**20
 _PAGE_OBJECTS = 1000
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 
 
 class RemoteStore:
-    """Keys below the prefix of `url`. obstore repeats what is safe to repeat; the put is repeated here.
+    """Keys below the prefix of `url`; `address` is where requests go, as a person knows it.
+
+    obstore repeats a request for a moment, in silence; what lasts longer is repeated here, aloud.
 
     An object is one request whatever its size (S3 takes 5 GiB), because a condition on a multipart upload is
     not kept by every store that speaks S3; so there are no parts to be left behind either.
     """
 
-    def __init__(self, store: Obstore, url: str, retry_seconds: float) -> None:
+    def __init__(self, store: Obstore, url: str, retry_seconds: float, address: str = "") -> None:
         self._store = store
         self._url = url.rstrip("/")
-        self._retry_seconds = retry_seconds
+        self._patience = Patience(address or self._url, retry_seconds)
 
     def put_if_absent(self, key: str, content: bytes) -> bool:
         """Repeated until an answer comes: a put whose answer was lost finds its own mark on the object."""
         checked(key)
-        put = partial(self._put, key, content, secrets.token_hex(16))
-        return _repeated(put, time.monotonic() + self._retry_seconds)
+        return self._patience.repeated(partial(self._put, key, content, secrets.token_hex(16)))
 
     def get(self, key: str) -> bytes:
+        return self._patience.repeated(partial(self._get, checked(key)))
+
+    def _get(self, key: str) -> bytes:
         with self._explained(key, "GetObject"):
-            return obstore.get(self._store, checked(key)).bytes().to_bytes()
+            return obstore.get(self._store, key).bytes().to_bytes()
 
     def tail(self, key: str, size: int) -> bytes:
+        return self._patience.repeated(partial(self._tail, checked(key), size))
+
+    def _tail(self, key: str, size: int) -> bytes:
         if self._head(key) == 0:  # a range of nothing is an error
             return b""
         with self._explained(key, "GetObject"):
@@ -56,27 +66,35 @@ class RemoteStore:
 
     def head(self, key: str) -> StoredObject | None:
         try:
-            return StoredObject(key, self._head(key))
+            return StoredObject(key, self._patience.repeated(partial(self._head, checked(key))))
         except NoSuchObject:
             return None
 
     def list(self, folder: str) -> Iterator[StoredObject]:
-        pages = obstore.list(self._store, checked(folder) if folder else None, chunk_size=_PAGE_OBJECTS)
-        while True:
+        """One that broke off begins anew: not every store goes on behind a key in the order it lists."""
+        listing = _Listing(self._store, checked(folder) if folder else None)
+
+        def page() -> Sequence[StoredObject] | None:
             with self._explained(folder, "ListBucket"):
-                page = next(pages, None)
-            if page is None:
-                return
-            yield from (StoredObject(meta["path"], meta["size"]) for meta in page)
+                return listing.page()
+
+        while (found := self._patience.repeated(page)) is not None:
+            yield from found
 
     def delete(self, key: str) -> None:
+        self._patience.repeated(partial(self._delete, checked(key)))
+
+    def _delete(self, key: str) -> None:
         with self._explained(key, "DeleteObject"):
-            obstore.delete(self._store, checked(key))
+            obstore.delete(self._store, key)
 
     def fetch(self, keys: Sequence[str], folder: Path) -> Sequence[Path]:
         paths = [folder / f"{number:06d}{_ending(key)}" for number, key in enumerate(keys)]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            tasks = [pool.submit(self._download, *pair) for pair in zip(keys, paths, strict=True)]
+            tasks = [
+                pool.submit(self._patience.repeated, partial(self._download, checked(key), path))
+                for key, path in zip(keys, paths, strict=True)
+            ]
             try:
                 for task in tasks:
                     task.result()
@@ -89,7 +107,7 @@ class RemoteStore:
 
     def _head(self, key: str) -> int:
         with self._explained(key, "GetObject"):
-            return obstore.head(self._store, checked(key))["size"]
+            return obstore.head(self._store, key)["size"]
 
     def _put(self, key: str, content: bytes, writer: str) -> bool:
         attributes = {"Content-Type": "application/x-ndjson", _WRITER: writer}
@@ -119,13 +137,13 @@ class RemoteStore:
     def _check_size(self, key: str, content: bytes) -> None:
         size = self._head(key)
         if size != len(content):
-            self.delete(key)
+            self._delete(key)
             raise Unavailable(f"{self.where(key)} has {size} of {len(content)} bytes; it is removed")
 
     def _download(self, key: str, path: Path) -> None:
         """Write one object into a file; a body that ends early is an error, never a shorter file."""
         with self._explained(key, "GetObject"):
-            found = obstore.get(self._store, checked(key))
+            found = obstore.get(self._store, key)
             with path.open("wb") as file:
                 for chunk in found.stream(min_chunk_size=_CHUNK_BYTES):
                     file.write(chunk)
@@ -152,16 +170,29 @@ class _Taken(Exception):
     """The store says that a key has an object already."""
 
 
-def _repeated(put: Callable[[], bool], deadline: float) -> bool:
-    pause = _FIRST_PAUSE
-    while True:
+class _Listing:
+    """The objects below a folder, each once."""
+
+    def __init__(self, store: Obstore, folder: str | None) -> None:
+        self._store = store
+        self._folder = folder
+        self._pages: Iterator[Sequence[ObjectMeta]] | None = None
+        self._seen: set[str] = set()
+
+    def page(self) -> Sequence[StoredObject] | None:
+        """The next objects, None at the end; called again after an error, it begins anew."""
+        if self._pages is None:
+            self._pages = obstore.list(self._store, self._folder, chunk_size=_PAGE_OBJECTS)
         try:
-            return put()
-        except Unavailable:
-            if time.monotonic() + pause > deadline:
-                raise
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
+            page = next(self._pages, None)
+        except BaseException:
+            self._pages = None
+            raise
+        if page is None:
+            return None
+        found = [StoredObject(meta["path"], meta["size"]) for meta in page if meta["path"] not in self._seen]
+        self._seen.update(stored.key for stored in found)
+        return found
 
 
 def _is_checksum(e_tag: str | None, content: bytes) -> bool:

@@ -16,6 +16,8 @@ from pinterest_pipeline.objects.folder import FolderStore
 from pinterest_pipeline.objects.remote import RemoteStore
 
 _RETRIES = 1_000  # the time is what counts
+_SILENT_SECONDS = 1.0
+"""How long obstore tries by itself; it says nothing meanwhile."""
 
 
 def open_store(settings: ObjectSettings, default: Path) -> ObjectStore:
@@ -33,7 +35,7 @@ def open_store(settings: ObjectSettings, default: Path) -> ObjectStore:
         "retry_config": {
             "max_retries": _RETRIES,
             "backoff": {"max_backoff": timedelta(seconds=5)},
-            "retry_timeout": timedelta(seconds=settings.retry_seconds),
+            "retry_timeout": timedelta(seconds=min(settings.retry_seconds, _SILENT_SECONDS)),
         },
     }
     prefix = parts.path.strip("/") or None
@@ -44,7 +46,7 @@ def open_store(settings: ObjectSettings, default: Path) -> ObjectStore:
         store = AzureStore(container, prefix=below or None, account_name=parts.netloc, **options)
     else:
         store = S3Store(parts.netloc, prefix=prefix, **options, **_s3_options(settings))
-    return RemoteStore(store, settings.url, settings.retry_seconds)
+    return RemoteStore(store, settings.url, settings.retry_seconds, settings.endpoint)
 
 
 def _s3_options(settings: ObjectSettings) -> dict[str, Any]:

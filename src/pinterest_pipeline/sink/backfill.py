@@ -1,8 +1,6 @@
 """A range of a topic landed again, under a prefix of its own, with a manifest of its own."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -14,31 +12,8 @@ from pinterest_pipeline.sink.landing import Lander
 from pinterest_pipeline.sink.reading import matching, read_range
 from pinterest_pipeline.sink.rotation import open_range
 from pinterest_pipeline.sink.rules import Rules, first_folder
+from pinterest_pipeline.sink.span import Span, bounds
 from pinterest_pipeline.sink.worker import dead_letters
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The records wanted: offsets within each partition, or times in ms since 1970; `to` is not in it.
-
-    Raises BadInput for a span that ends before it begins.
-    """
-
-    from_offset: int | None = None
-    to_offset: int | None = None
-    from_ms: int | None = None
-    to_ms: int | None = None
-
-    def __post_init__(self) -> None:
-        for what, first, stop in (
-            ("offset", self.from_offset, self.to_offset),
-            ("time", self.from_ms, self.to_ms),
-        ):
-            if first is not None and stop is not None and first >= stop:
-                raise BadInput(
-                    f"there is nothing from {what} {first} to {stop}",
-                    f"give a --to-{what} after --from-{what}",
-                )
 
 
 def backfill(log: EventLog, store: ObjectStore, rules: Rules, prefix: str, span: Span) -> dict[Part, int]:
@@ -56,7 +31,7 @@ def backfill(log: EventLog, store: ObjectStore, rules: Rules, prefix: str, span:
     done: dict[Part, int] = {}
     for topic in matching(log, rules):
         topic_id = log.describe(topic).id
-        starts, ends = _bounds(log, topic, span)
+        starts, ends = bounds(log, topic, span)
         for number, end in ends.items():
             part, start = (topic, number), starts[number]
             done[part] = max(end - start, 0)
@@ -80,18 +55,3 @@ def _land(lander: Lander, rules: Rules, part: Part, topic_id: str, start: int, e
                 found.end = most
             entry = lander.land(part, topic_id, found)
         position = entry.end
-
-
-def _bounds(log: EventLog, topic: str, span: Span) -> tuple[Mapping[int, int], Mapping[int, int]]:
-    starts, ends = log.beginnings(topic), log.ends(topic)
-    if span.from_ms is not None:
-        starts = log.offsets_at(topic, span.from_ms)
-    if span.to_ms is not None:
-        ends = log.offsets_at(topic, span.to_ms)
-    if span.from_offset is not None:
-        least = span.from_offset
-        starts = {number: max(start, least) for number, start in starts.items()}
-    if span.to_offset is not None:
-        most = span.to_offset
-        ends = {number: min(end, most) for number, end in ends.items()}
-    return starts, ends

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal, cast, get_args
 
 from pinterest_pipeline.config import SinkSettings
+from pinterest_pipeline.errors import SettingError
 from pinterest_pipeline.sink.keys import BY_NAME, PASSED_OVER, Key
 from pinterest_pipeline.sink.parquet import Codec
 from pinterest_pipeline.sink.path_format import formatter, time_zone
@@ -45,9 +46,15 @@ def read_connector(properties: Mapping[str, str], settings: SinkSettings) -> tup
     What Connect has no key for (age and bytes of an object) comes from our own settings. Raises SettingError
     for a value that cannot be, and for a key that would be promised and not kept.
     """
-    rules = _Reader(properties, settings).rules()
     used = tuple(f"transforms.{alias}." for alias in Values(properties).list("transforms"))
     unknown = [name for name in properties if name not in BY_NAME and not name.startswith(PASSED_OVER + used)]
+    try:
+        rules = _Reader(properties, settings).rules()
+    except SettingError as error:
+        if not unknown:
+            raise
+        names = ", ".join(unknown)  # perhaps what is missing, misspelt
+        raise SettingError(f"{error.problem}. Unknown keys: {names}", error.remedy) from None
     return rules, [f"the key '{name}' is unknown and has no effect" for name in unknown]
 
 

@@ -14,7 +14,8 @@ from pinterest_pipeline.errors import BadInput, KeyInFlight, TopicExists, Unavai
 from pinterest_pipeline.eventlog.base import EventLog, Headers, Once, Part, Record, Refusal
 from pinterest_pipeline.sink.building import DeadLetter
 
-_PREFIX: Final = "__connect.errors."
+CONTEXT: Final = "__connect.errors."
+"""Beginning of the names of the headers that say why a record is here, and from where it came."""
 _SECONDS: Final = 60.0
 _log = structlog.get_logger("sink")
 
@@ -71,7 +72,7 @@ class DeadLetters:
             "exception.class.name": "org.apache.kafka.connect.errors.DataException",
             "exception.message": letter.problem.problem,
         }
-        return tuple((_PREFIX + name, str(value).encode()) for name, value in context.items())
+        return tuple((CONTEXT + name, str(value).encode()) for name, value in context.items())
 
 
 def _refusal(topic: str, refusal: Refusal) -> Unavailable | BadInput:

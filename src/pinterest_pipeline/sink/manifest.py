@@ -58,6 +58,10 @@ class Entry(msgspec.Struct, frozen=True):
         return self.topic, self.partition
 
 
+_ENTRIES: Final = msgspec.json.Decoder(Entry)
+"""Made here: msgspec ends the process when threads decode a type that it has not seen before."""
+
+
 class Manifest:
     """The entries of one `topics.dir`."""
 
@@ -109,7 +113,7 @@ class Manifest:
 
     def _entry(self, key: str) -> Entry:
         try:
-            return msgspec.json.decode(self._store.get(key), type=Entry)
+            return _ENTRIES.decode(self._store.get(key))
         except msgspec.DecodeError as error:
             raise BadInput(
                 f"{self._store.where(key)} is no entry of a manifest: {error}", "move it away"

@@ -16,6 +16,15 @@ def matching(log: EventLog, rules: Rules) -> list[str]:
     return [topic for topic in log.topics() if wanted.fullmatch(topic)]
 
 
+def present(log: EventLog, rules: Rules) -> tuple[list[str], list[str]]:
+    """The topics of the rules that the log has, and those that it lacks."""
+    existing = set(log.topics())
+    found: tuple[list[str], list[str]] = [], []
+    for topic in matching(log, rules):
+        found[topic not in existing].append(topic)
+    return found
+
+
 def read_range(log: EventLog, part: Part, start: int, end: int) -> list[StoredRecord]:
     """The records from `start` up to and without `end`, as many as the log still has."""
     topic, partition = part

@@ -10,7 +10,9 @@ from pinterest_pipeline.sink.rotation import Rotation
 from pinterest_pipeline.sink.shape import Shape
 
 PIPELINE_GROUP: Final = "sink"
-_TAKEN: Final = ("manifest", "compacted")
+REPLAYED: Final = "replayed"
+"""First folder of the notes of dead letters that were sent again."""
+_TAKEN: Final = ("manifest", "compacted", REPLAYED)
 
 
 class DeadLetterRules(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ Ranges of one partition are landed one after the other, in a pool of threads, wh
 A position is committed only after every object of its range was read back.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -20,7 +21,7 @@ from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.sink.dead_letters import DeadLetters
 from pinterest_pipeline.sink.landing import Lander
 from pinterest_pipeline.sink.manifest import Entry
-from pinterest_pipeline.sink.reading import matching, read_range
+from pinterest_pipeline.sink.reading import present, read_range
 from pinterest_pipeline.sink.rotation import OpenRange, open_range
 from pinterest_pipeline.sink.rules import Rules
 
@@ -29,6 +30,9 @@ _LANDINGS = 4
 _LEASE_SECONDS = 3.0
 """A member that has not polled for so long writes nothing before it has; shorter than any session."""
 _TOPICS_SECONDS = 30.0
+_MISSING_SECONDS = 5.0
+"""How often a topic is looked for that was named and is not there."""
+_MANIFEST_READS = 8
 _LONGEST_PAUSE = 30.0
 _FLUSH_SECONDS = 20.0
 _log = structlog.get_logger("sink")
@@ -81,6 +85,7 @@ class Sink:
         self._held: dict[Part, _Held] = {}
         self._subscription: Subscription | None = None
         self._topics: list[str] = []
+        self._missing: list[str] = []
         self._look_at = 0.0
         self._polled = time.monotonic()
 
@@ -147,12 +152,15 @@ class Sink:
         return bool(held.open or held.landing or held.waiting)
 
     def _joined(self) -> Subscription | None:
-        """The membership, renewed when the topics of the pattern have changed; None while there are none."""
+        """The membership, renewed when other topics are there than before; None while there are none."""
         now = time.monotonic()
-        if self._subscription is not None and (not self._rules.pattern or now < self._look_at):
+        if now < self._look_at:
             return self._subscription
-        self._look_at = now + _TOPICS_SECONDS
-        topics = matching(self._log, self._rules)
+        self._look_at = now + _MISSING_SECONDS
+        topics, missing = present(self._log, self._rules)
+        if missing and missing != self._missing:
+            _log.warning("waiting for topics that are not there yet", topics=", ".join(missing))
+        self._missing = missing
         if topics != self._topics and self._subscription is not None:
             self.flush()
             self._subscription.close()
@@ -161,6 +169,8 @@ class Sink:
         if topics and self._subscription is None:
             self._subscription = self._log.subscribe(self._rules.group, topics)
             crash_at("opened")
+        if topics and not missing:
+            self._look_at = now + _TOPICS_SECONDS if self._rules.pattern else math.inf
         return self._subscription
 
     def _let_go(self, subscription: Subscription) -> None:
@@ -183,6 +193,7 @@ class Sink:
 
     def _begin(self, subscription: Subscription, parts: Collection[Part]) -> None:
         """Read partitions from where the group is; what was read of them so far is read again."""
+        found: dict[Part, tuple[int, str]] = {}
         for topic in sorted({topic for topic, _ in parts}):
             positions = self._log.beginnings(topic) | self._log.committed(self._rules.group, topic)
             ends = self._log.ends(topic)
@@ -190,10 +201,15 @@ class Sink:
             for part in parts:
                 if part[0] == topic:
                     _check_position(self._rules.group, part, positions[part[1]], ends[part[1]])
-                    self._begin_one(subscription, part, positions[part[1]], topic_id)
+                    found[part] = positions[part[1]], topic_id
+        with ThreadPoolExecutor(_MANIFEST_READS) as pool:
+            starts = list(pool.map(self._lander.manifest.resume, found, [at for at, _ in found.values()]))
+        for (part, (position, topic_id)), start in zip(found.items(), starts, strict=True):
+            self._begin_one(subscription, part, position, start, topic_id)
 
-    def _begin_one(self, subscription: Subscription, part: Part, position: int, topic_id: str) -> None:
-        start = self._lander.manifest.resume(part, position)
+    def _begin_one(
+        self, subscription: Subscription, part: Part, position: int, start: int, topic_id: str
+    ) -> None:
         if start != position:
             _log.warning("moved on to the end of a plan", topic=part[0], partition=part[1], start=start)
             subscription.commit({part: start})

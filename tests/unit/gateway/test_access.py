@@ -318,6 +318,14 @@ def guard_count(mode: str, address: str, folder: Path) -> int:
     return len(access.guards(chosen, address, folder, Figures().refused))
 
 
+@pytest.mark.parametrize(("mode", "lacks"), [("auto", False), ("open", False), ("keys", True)])
+def test_a_gateway_that_refuses_everybody_is_known_as_one(tmp_path: Path, mode: str, lacks: bool) -> None:
+    chosen = GatewaySettings.model_validate({"access": mode})
+    assert access.lacks_key(chosen, "127.0.0.1", tmp_path) == lacks
+    access.key_file(tmp_path).create("me", ["write:topic:*"], Plan(), None)
+    assert not access.lacks_key(chosen, "127.0.0.1", tmp_path)
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1"])
 def test_on_loopback_the_gateway_is_open_unless_told(tmp_path: Path, address: str) -> None:
     assert [guard_count(mode, address, tmp_path) for mode in ("auto", "open", "keys")] == [0, 0, 1]

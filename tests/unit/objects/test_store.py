@@ -1,11 +1,14 @@
 """A store is opened by its URL, and a remote one takes no answer for more than it says."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import obstore
 import pytest
-from obstore.exceptions import UnauthenticatedError
+from obstore.exceptions import GenericError, UnauthenticatedError
 from obstore.store import MemoryStore
+from structlog.testing import capture_logs
 
 from pinterest_pipeline.config import ObjectSettings
 from pinterest_pipeline.errors import (
@@ -17,6 +20,7 @@ from pinterest_pipeline.errors import (
     Unavailable,
 )
 from pinterest_pipeline.objects.folder import FolderStore
+from pinterest_pipeline.objects.patience import Patience
 from pinterest_pipeline.objects.refusals import refusal
 from pinterest_pipeline.objects.remote import RemoteStore
 from pinterest_pipeline.objects.store import open_store
@@ -125,3 +129,55 @@ def test_a_full_disk_while_fetching_says_so(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(DiskFull, match="no room left for memory:/a"):
         store.fetch(["a"], tmp_path)
+
+
+class Failing:
+    """Fails so often before it gives what it has."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def __call__(self) -> str:
+        self.left -= 1
+        if self.left >= 0:
+            raise Unavailable("the store of s3://b/a does not answer")
+        return "found"
+
+
+def test_a_store_that_is_away_is_named_at_once_and_only_once() -> None:
+    patience = Patience("http://10.0.0.1:8333", seconds=30)
+    with capture_logs() as said:
+        assert patience.repeated(Failing(2)) == "found"
+        assert patience.repeated(Failing(0)) == "found"
+    away, back = said
+    assert (away["log_level"], away["store"], away["up_to_seconds"]) == (
+        "warning",
+        "http://10.0.0.1:8333",
+        30,
+    )
+    assert (back["event"], back["store"]) == ("the store answers again", "http://10.0.0.1:8333")
+
+
+def test_a_store_that_stays_away_is_given_up() -> None:
+    with capture_logs() as said, pytest.raises(Unavailable):
+        Patience("x", seconds=0.3).repeated(Failing(100))
+    assert len(said) == 1
+
+
+def test_a_listing_that_breaks_off_shows_each_object_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = MemoryStore()
+    store = RemoteStore(memory, "memory:/", retry_seconds=30)
+    keys = [f"t/{number}" for number in range(4)]
+    for key in keys:
+        store.put_if_absent(key, b"")
+    metas = next(iter(obstore.list(memory)))
+    breaks = iter([True, False])
+
+    def listing(*_: Any, **__: Any) -> Iterator[Sequence[Any]]:
+        yield metas[:2]
+        if next(breaks):
+            raise GenericError("connection reset")
+        yield metas[2:]
+
+    monkeypatch.setattr(obstore, "list", listing)
+    assert sorted(found.key for found in store.list("t")) == keys

@@ -8,10 +8,11 @@ import pytest
 from pinterest_pipeline.errors import BadInput, SettingError
 from pinterest_pipeline.eventlog.base import EventLog, Record
 from pinterest_pipeline.objects.base import ObjectStore
-from pinterest_pipeline.sink.backfill import Span, backfill
+from pinterest_pipeline.sink.backfill import backfill
 from pinterest_pipeline.sink.rotation import Rotation
 from pinterest_pipeline.sink.rules import Rules
 from pinterest_pipeline.sink.shape import Shape
+from pinterest_pipeline.sink.span import Span
 from pinterest_pipeline.sink.verification import manifest_problems
 from tests.unit.sink.sample import TOPIC, append, numbers, objects
 

@@ -82,6 +82,24 @@ def test_killed_anywhere_it_loses_and_doubles_nothing(
     assert manifest_problems(store, "topics", PART, 0, 20) == []
 
 
+def test_at_no_moment_a_reader_sees_a_record_twice_or_misses_one(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our load; and who reads the first folder alone, who sees what is not merged yet."""
+    was, moments = readable(store), []
+
+    def look(here: str) -> None:
+        moments.append(here)
+        assert readable(store) == was
+        alone = [offset for offsets in landed(store) for offset in offsets]
+        assert alone == sorted(set(alone))
+
+    monkeypatch.setattr(compaction, "crash_at", look)
+    compact(store, "topics", PART, 20, 2**20)
+    assert moments[:2] == ["after_compaction_plan", "after_compaction_upload"]
+    assert moments.count("mid_compaction_removal") > 1
+
+
 def test_objects_of_several_folders_stay_in_theirs(
     log: EventLog, store: ObjectStore, make_sink: MakeSink
 ) -> None:

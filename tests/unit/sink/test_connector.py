@@ -52,6 +52,11 @@ def test_the_originals_connector_is_read_unchanged() -> None:
     assert (rules.shape.positions, rules.shape.nulls, rules.shape.errors) == (Positions(), "fail", "none")
 
 
+def test_a_required_key_that_is_missing_is_said_beside_those_that_nobody_knows() -> None:
+    with pytest.raises(SettingError, match=r"flush\.size: it is required.*Unknown keys: flush\.sise"):
+        read_connector({"name": "s", "topics": "a", "flush.sise": "3"}, SETTINGS)
+
+
 def test_an_unknown_key_is_named_and_has_no_effect() -> None:
     rules, warnings = read_connector(LEAST | {"flush.sise": "9", "transforms.x.type": "y"}, SETTINGS)
     assert warnings == [

@@ -1,5 +1,8 @@
 """Each start has one plan, and a position is found in the chain wherever it lies."""
 
+import subprocess
+import sys
+
 import msgspec
 import pytest
 
@@ -73,3 +76,30 @@ def test_an_entry_keeps_its_shape(manifest: Manifest) -> None:
     found = manifest.at(PART, 0)
     assert found is not None
     assert msgspec.to_builtins(found.shape) == {"gzip_level": 6}
+
+
+_FIRST_OF_MANY_THREADS = """\
+import importlib, sys, threading
+from pinterest_pipeline.sink import manifest, shape
+
+class Store:
+    def get(self, key):
+        return sys.argv[1].encode()
+
+sys.setswitchinterval(1e-7)
+for _ in range(40):
+    importlib.reload(shape), importlib.reload(manifest)
+    entries, gate = manifest.Manifest(Store(), "topics"), threading.Barrier(8)
+    def read():
+        gate.wait()
+        assert entries.at(("a", 0), 0).missing == 1
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+"""
+
+
+def test_threads_that_read_the_first_entry_of_a_process_do_not_end_it() -> None:
+    text = msgspec.json.encode(entry(0, 1)).decode()
+    done = subprocess.run([sys.executable, "-c", _FIRST_OF_MANY_THREADS, text], check=False)
+    assert done.returncode == 0

@@ -3,13 +3,15 @@
 import json
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
+from structlog.testing import capture_logs
 
 from pinterest_pipeline.errors import BadInput, Unavailable
 from pinterest_pipeline.eventlog.base import EventLog, Record
-from pinterest_pipeline.objects.base import ObjectStore
+from pinterest_pipeline.objects.base import ObjectStore, StoredObject
 from pinterest_pipeline.objects.layout import ObjectName
 from pinterest_pipeline.sink import worker
 from pinterest_pipeline.sink.rotation import Rotation
@@ -317,3 +319,42 @@ def test_topics_that_match_later_are_landed_too(
 
 def is_landed(log: EventLog, topic: str) -> bool:
     return log.committed(GROUP, topic) == {0: 1}
+
+
+def test_a_topic_that_is_named_and_not_there_yet_is_waited_for(
+    log: EventLog, store: ObjectStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_MISSING_SECONDS", 0.0)
+    rules = Rules(GROUP, "test-sink", (TOPIC, "later"), "", Shape(), Rotation(1, 2**26, 10.0))
+    sink = Sink(log, store, rules, 0.0, clock, clock.milliseconds)
+    append(log, *numbers(1))
+    with capture_logs() as said:
+        until(lambda: committed(log) == 1, [sink])
+    waiting = [line["topics"] for line in said if line["event"].startswith("waiting for topics")]
+    assert waiting == ["later"]
+    log.create("later", 1)
+    log.append("later", [Record(b"{}")]).result()
+    until(lambda: log.committed(GROUP, "later") == {0: 1}, [sink])
+    sink.close()
+
+
+def test_the_manifests_of_many_partitions_are_read_at_once(
+    log: EventLog, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first listing of each partition waits for the other's: one by one they would wait for ever."""
+    log.create("wide", 2)
+    log.append("wide", [Record(b"{}", partition=number) for number in range(2)]).result()
+    rules = Rules(GROUP, "test-sink", ("wide",), "", Shape(), Rotation(1, 2**26, 10.0))
+    meeting, left, listed = threading.Barrier(2, timeout=20), {"wide/0", "wide/1"}, store.list
+
+    def meet(folder: str) -> Iterator[StoredObject]:
+        if folder[-6:] in left:
+            left.remove(folder[-6:])
+            meeting.wait()
+        return listed(folder)
+
+    monkeypatch.setattr(store, "list", meet)
+    sink = Sink(log, store, rules, 0.0)
+    until(lambda: log.committed(GROUP, "wide") == {0: 1, 1: 1}, [sink])
+    sink.close()
+    assert left == set()
