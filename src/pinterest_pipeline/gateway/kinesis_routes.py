@@ -295,7 +295,8 @@ class KinesisProxy:
             return records
         hint = encodings.hint(record.value for record in records)
         if not isinstance(self._log, SqliteStreamLog):  # Kinesis keeps no keys, so none is echoed
-            return answer(await completed(self._log.append(name, records)), hint)
+            unkept = await completed(self._log.append(name, records))
+            return answer(unkept, hint)
         outcomes = await append(self._log, name, records, once(request, body))
         if isinstance(outcomes, Fault):
             return outcomes
