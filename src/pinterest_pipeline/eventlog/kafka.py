@@ -151,6 +151,7 @@ class KafkaEventLog:
             subscriptions = list(self._subscriptions)
         for subscription in subscriptions:
             subscription.close()
+        self._brokers.close()
 
     @property
     def _admin(self) -> Admin:

@@ -60,6 +60,7 @@ class Admin:
         self.kafka = clients.name
         self._lock = threading.Lock()
         self._replaced: list[tuple[float, AdminClient]] = []
+        self._asking = 0
 
     # Topics
 
@@ -245,12 +246,28 @@ class Admin:
         away, each is given up here long before its time, and its client is kept until then.
         """
         self.cluster()
-        asked = self.client
+        with self._lock:
+            asked = self.client
+            self._asking += 1
         try:
             return self.answer(lambda: ask(asked, _COORDINATOR_SECONDS), what)
         except Unavailable:
             self._replace(asked)
             raise
+        finally:
+            with self._lock:
+                self._asking -= 1
+
+    def close(self) -> None:
+        """End the client's threads, unless one waits for a coordinator.
+
+        Left to the garbage collector, a client could be collected by its own thread, that asks for a token:
+        librdkafka ends the process then.
+        """
+        with self._lock:
+            if not self._asking:
+                with self.client:  # it has no other way to be closed
+                    pass
 
     def _replace(self, client: AdminClient) -> None:
         """A client whose coordinator was killed never asks it again, though it is back."""

@@ -128,6 +128,7 @@ class Sender:
         self._stop = True
         if self._thread.is_alive():
             self._thread.join()
+            self._producer.close()  # its threads end here, and not where the garbage collector meets it
 
 
 class _Delivery(msgspec.Struct, frozen=True, gc=False):

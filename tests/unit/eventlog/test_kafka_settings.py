@@ -1,5 +1,6 @@
 """Settings of Kafka become properties of its client, or are refused in words."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ from pydantic import SecretStr
 from pinterest_pipeline import errors
 from pinterest_pipeline.config import KafkaSettings
 from pinterest_pipeline.eventlog.base import Record, Refusal
+from pinterest_pipeline.eventlog.kafka import KafkaEventLog
 from pinterest_pipeline.eventlog.kafka_clients import Clients
 from pinterest_pipeline.eventlog.kafka_errors import refusal, translated
 from pinterest_pipeline.eventlog.kafka_topics import Topic
+from pinterest_pipeline.eventlog.partitioners import kafka_partition
 
 NOW = 1_700_000_000_000
 
@@ -98,3 +101,21 @@ def test_what_a_topic_does_not_take_is_refused_here() -> None:
         Record(None, partition=-1),
     ]
     assert placed(large, topic) == [0, "record_too_large", "unknown_partition", "unknown_partition"]
+
+
+def threads_of_librdkafka() -> int:
+    count = 0
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # it ended meanwhile
+            count += task.joinpath("comm").read_text().startswith("rdk:")
+    return count
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux for its threads")
+def test_a_closed_log_leaves_no_thread_behind(tmp_path: Path) -> None:
+    """It might ask for a token, and there collect its own client, at which librdkafka ends the process."""
+    before = threads_of_librdkafka()
+    log = KafkaEventLog("127.0.0.1:1", KafkaSettings(), kafka_partition, 4_096, tmp_path / "intents.sqlite")
+    assert threads_of_librdkafka() > before
+    log.close()
+    assert threads_of_librdkafka() == before
