@@ -2,8 +2,8 @@
 
 Says that it is ready, and is told when to start (seconds since 1970). Sends the same request again and again
 over one connection for SECONDS, each PERIOD seconds after the one before, or as soon as it is answered when
-PERIOD is 0. REQUEST is a file of JSON: headers and body, so that nothing is made while it measures. Prints what
-was acknowledged and refused.
+PERIOD is 0. REQUEST is a file of JSON: headers and body, so that nothing is made while it measures. Prints
+what was acknowledged and refused.
 """
 
 import http.client
