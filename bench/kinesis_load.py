@@ -1,8 +1,9 @@
-"""One client of `bench.kinesis`: `python -m bench.kinesis_load ADDRESS REQUEST SECONDS START PERIOD`.
+"""One client of `bench.kinesis`: `python -m bench.kinesis_load ADDRESS REQUEST SECONDS PERIOD`.
 
-Sends the same request again and again over one connection, from START (seconds since 1970) for SECONDS, each
-PERIOD seconds after the one before, or as soon as it is answered when PERIOD is 0. REQUEST is a file of JSON:
-headers and body, so that nothing is made while it measures. Prints what was acknowledged and refused.
+Says that it is ready, and is told when to start (seconds since 1970). Sends the same request again and again
+over one connection for SECONDS, each PERIOD seconds after the one before, or as soon as it is answered when
+PERIOD is 0. REQUEST is a file of JSON: headers and body, so that nothing is made while it measures. Prints
+what was acknowledged and refused.
 """
 
 import http.client
@@ -15,13 +16,16 @@ from pathlib import Path
 _FAILED = re.compile(rb'"FailedRecordCount":\s*(\d+)')
 
 
-def main(address: str, request: str, seconds: float, start: float, period: float) -> None:
+def main(address: str, request: str, seconds: float, period: float) -> None:
     sent = json.loads(Path(request).read_text())
     body, records = sent["body"].encode(), sent["records"]
     host, port = address.split(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=60)
+    connection = http.client.HTTPConnection(host, int(port), timeout=300)  # there are slow peers
     acknowledged = refused = number = 0
     latencies: list[float] = []
+    connection.connect()
+    print("ready", flush=True)
+    start = float(sys.stdin.readline())
     _wait(start)
     while number == 0 or (number * period < seconds and time.time() < start + seconds):
         _wait(start + number * period if period else 0)
@@ -46,4 +50,4 @@ def _wait(until: float) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], *map(float, sys.argv[3:6]))
+    main(sys.argv[1], sys.argv[2], *map(float, sys.argv[3:5]))

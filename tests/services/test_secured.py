@@ -1,6 +1,7 @@
 """The gateway as a person secures it: keys, TLS, several workers; and the emulators that go through it."""
 
 import json
+import re
 import signal
 import ssl
 import subprocess
@@ -155,6 +156,15 @@ def test_a_wrong_argument_makes_no_key(folder: Path, arguments: list[str], said:
     done = pinpipe(folder, "keys", "create", "--name", "x", *arguments)
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
     assert json.loads(run(folder, "keys", "list", "--json")) == []
+
+
+def test_a_key_is_printed_alone_and_beside_it_what_aws_clients_sign_with(folder: Path) -> None:
+    done = pinpipe(folder, "keys", "create", "--name", "x", *SCOPES)
+    key_id = done.stdout.split("_")[1]
+    assert re.fullmatch(r"pinpipe_[0-9a-f]{12}_[0-9a-f]{40}\n", done.stdout)
+    assert f"aws_access_key_id=pinpipe_{key_id}\n" in done.stderr
+    assert re.search(r"^aws_secret_access_key=[0-9a-f]{40}$", done.stderr, re.MULTILINE)
+    assert "secret" not in run(folder, "keys", "list", "--json")
 
 
 @pytest.mark.parametrize("command", ["gateway", "up"])

@@ -215,7 +215,7 @@ class Keyring:
         self._connection: sqlite3.Connection | None = None
         self._version: tuple[int, int] | None = None
         self._signing_secret: bytes | None = None
-        self._fresh_until = 0.0
+        self._fresh_until = self._secret_until = 0.0
 
     def find(self, text: bytes) -> tuple[Key, Grant] | None:
         """The key of this text with what it allows, also one that has ended; None when it is none of ours.
@@ -233,9 +233,15 @@ class Keyring:
         """The key that signs under this name, what it allows, and its secret; None when there is none."""
         form = _ACCESS_KEY_ID.fullmatch(access_key_id)
         found = self._of(form[1] if form else "")
-        if found is None or self._signing_secret is None:
-            return None
-        return *found, _derived(self._signing_secret, found[0].id)
+        secret = self._secret() if found else None
+        return None if found is None or secret is None else (*found, _derived(secret, found[0].id))
+
+    def _secret(self) -> bytes | None:
+        now = time.monotonic()
+        if self._signing_secret is None or now >= self._secret_until:
+            self._signing_secret = self._file.signing_secret()
+            self._secret_until = now + _FRESH_SECONDS
+        return self._signing_secret
 
     def _of(self, id_: str) -> tuple[Key, Grant] | None:
         now = time.monotonic()
@@ -246,7 +252,6 @@ class Keyring:
 
     def _refresh(self) -> None:
         """Read the keys again if another connection has written to the file, or another file is there."""
-        self._signing_secret = self._file.signing_secret()
         try:
             inode = self._file.path.stat().st_ino
             if self._connection is None or self._version is None or self._version[0] != inode:

@@ -49,25 +49,26 @@ class RecordActions:
         """Append all of them, unless one could never be; returns once they are durable."""
         records, most = [], self._log.max_record_bytes
         for number, entry in enumerate(entries, 1):
-            key = entry.partition_key.encode()
-            records.append(Record(entry.data, key))
-            if len(entry.data) + len(key) > most:
+            partition_key = entry.partition_key.encode()
+            records.append(Record(entry.data, partition_key))
+            if len(entry.data) + len(partition_key) > most:
                 where = "data" if len(entries) == 1 else f"records.{number}.member.data"
                 return Fault(
                     RECORD_TOO_LARGE,
                     f"1 validation error detected: Value at '{where}' failed to satisfy constraint: Member"
                     f" must have length less than or equal to {most}, with its partition key",
                 )
-        keys: list[str | None] = []
-        for entry in entries:
-            number = -1 if entry.explicit_hash_key is None else int(entry.explicit_hash_key)
-            if number >= HASH_SPACE:
+        explicit = [entry.explicit_hash_key for entry in entries]
+        if not any(explicit):
+            return await completed(self._log.put(name, records))
+        for key in explicit:
+            if key is not None and int(key) >= HASH_SPACE:
                 return Fault(
                     INVALID_ARGUMENT,
                     "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified"
-                    f" value was {entry.explicit_hash_key}",
+                    f" value was {key}",
                 )
-            keys.append(None if number < 0 else hexadecimal(number))
+        keys = [None if key is None else hexadecimal(int(key)) for key in explicit]
         return await completed(self._log.put(name, records, keys))
 
     def get_iterator(

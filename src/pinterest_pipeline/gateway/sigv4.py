@@ -23,6 +23,7 @@ _PARTS: Final = ("Credential", "Signature", "SignedHeaders")
 _SKEW: Final = timedelta(minutes=5)
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 _STAMP_FORM: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+_SIGNATURE: Final = re.compile(r"Signature=[^, ]*")
 _BETWEEN: Final = re.compile(r"[, ]+")
 _SHOWN: Final = 500  # characters of a header in an error
 _MISMATCH: Final = Fault(
@@ -139,7 +140,8 @@ def _incomplete(algorithm: str, parts: dict[str, str], given: dict[str, str]) ->
     if not given.get("x-amz-date") and not given.get("date"):
         wrong.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ")
     if wrong:
-        return Fault(INCOMPLETE_SIGNATURE, f"{''.join(wrong)}Authorization={given['authorization'][:_SHOWN]}")
+        shown = _SIGNATURE.sub("Signature=…", given["authorization"])[:_SHOWN]  # it is logged, too
+        return Fault(INCOMPLETE_SIGNATURE, f"{''.join(wrong)}Authorization={shown}")
     return None
 
 

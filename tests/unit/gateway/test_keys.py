@@ -228,8 +228,9 @@ def test_keys_sign_with_what_the_first_of_them_found(file: KeyFile) -> None:
     assert len(set(before)) == 3
 
 
-def test_a_secret_that_was_cut_off_is_named(file: KeyFile, ring: Keyring) -> None:
-    file.create("x", SCOPES, Plan(), None)
+def test_a_secret_that_was_cut_off_is_named_and_keys_go_on(file: KeyFile, ring: Keyring) -> None:
+    text, key = file.create("x", SCOPES, Plan(), None)
     file.path.with_name("signing-secret").write_bytes(b"short")
     with pytest.raises(BadInput, match="signing-secret does not hold 32 bytes"):
-        ring.find(b"pinpipe_000000000000_" + b"0" * 40)
+        ring.signer(module.access_key_id(key))
+    assert ring.find(text.encode()) is not None
