@@ -44,6 +44,8 @@ def examine(settings: Settings) -> list[Finding]:
     ]
     if settings.log.home == "kafka":
         findings.append(_kafka(settings) if settings.kafka.bootstrap_servers else _kafka_node())
+    if settings.log.streams_home == "kinesis":
+        findings.append(_kinesis(settings))
     if settings.objects.url == OWN_S3:
         findings.append(_s3_server())
     elif settings.objects.url:
@@ -112,6 +114,17 @@ def _kafka_node() -> Finding:
     except PipelineError as error:
         return Finding("Kafka's node", False, error.problem, error.remedy)
     return Finding("Kafka's node", True, needed)
+
+
+def _kinesis(settings: Settings) -> Finding:
+    """Whether Kinesis lets us in and lists its streams."""
+    patience = settings.kinesis.model_copy(update={"delivery_seconds": _PATIENCE_SECONDS})
+    try:
+        with closing(Workspace(settings.model_copy(update={"kinesis": patience})).streams_log()) as log:
+            found = f"{len(log.topics()):,} streams"
+    except PipelineError as error:
+        return Finding("Kinesis", False, error.problem, error.remedy)
+    return Finding("Kinesis", True, found)
 
 
 def _s3_server() -> Finding:

@@ -51,6 +51,27 @@ def test_brokers_that_are_away_are_named(settings: Any, monkeypatch: pytest.Monk
     assert "127.0.0.1:1: Kafka does not answer" in found.found
 
 
+def test_kinesis_that_is_away_is_named(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Kinesis" not in examined(settings())
+    monkeypatch.setattr("pinterest_pipeline.doctor._PATIENCE_SECONDS", 1.0)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    groups = {"log": {"streams_home": "kinesis"}, "kinesis": {"endpoint": "http://127.0.0.1:1"}}
+    found = examined(settings(**groups))["Kinesis"]
+    assert not found.is_well
+    assert "Kinesis at http://127.0.0.1:1 does not answer" in found.found
+
+
+def test_kinesis_without_its_client_names_what_brings_it(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pinterest_pipeline.eventlog.kinesis", None)
+    found = examined(settings(log={"streams_home": "kinesis"}))["Kinesis"]
+    assert not found.is_well
+    assert "[aws]" in found.remedy
+    assert "make extras" in found.remedy
+
+
 def test_the_port_of_an_own_up_is_no_complaint(settings: Any, tmp_path: Path) -> None:
     state = State(os.getpid(), "http://127.0.0.1:8082", {})
     (tmp_path / "up.json").write_bytes(msgspec.json.encode(state))

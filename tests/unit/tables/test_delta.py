@@ -77,3 +77,23 @@ def test_many_small_commits_are_compacted_and_keep_everything(table: Table) -> N
     assert [row[0] for row in content(table)] == list(range(130))
     assert table.positions(["t/0"]) == {"t/0": 130}
     assert table.totals() == {"read": 130}
+
+
+def test_positions_of_any_size_are_kept(table: Table) -> None:
+    """A Delta transaction has 64 bits, a sequence number of AWS 186."""
+    far = 9_579_844_037_727_333_356_165_064_238_440_708_846_556_371_693_205_002_259
+    for step, position in enumerate((far, far + 1, far + 2**124, 2**186 - 1)):
+        table.upsert(rows((1, "a", step)), {"a/0": position, "b/0": step}, {})
+        assert Table(table.path).positions(["a/0", "b/0", "c/0"]) == {"a/0": position, "b/0": step, "c/0": 0}
+
+
+def test_a_small_position_is_one_version_as_it_always_was(table: Table) -> None:
+    table.append(rows((1, "a", 1)), {"a/0": 2**62 - 1}, {})
+    handle = DeltaTable(str(table.path))
+    assert (handle.transaction_version("a/0"), handle.transaction_version("a/0#1")) == (2**62 - 1, None)
+
+
+def test_large_positions_outlive_a_checkpoint(table: Table) -> None:
+    table.append(rows((1, "a", 1)), {"a/0": 2**181 + 5}, {})
+    DeltaTable(str(table.path)).create_checkpoint()
+    assert Table(table.path).positions(["a/0"]) == {"a/0": 2**181 + 5}
