@@ -16,11 +16,12 @@ from pinterest_pipeline.config import KinesisSettings, Settings, SinkSettings, S
 from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.landing import run_sink
 from pinterest_pipeline.outcome import disagreements, outcome
-from pinterest_pipeline.pipeline import StreamLoader, lags, load_batch, prepare
+from pinterest_pipeline.pipeline import lags, load_batch, prepare
 from pinterest_pipeline.posts.generator import generate
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.codec import wire_row
 from pinterest_pipeline.records.names import BRANCHES, TABLES, Branch
+from pinterest_pipeline.streaming import StreamLoader
 from pinterest_pipeline.workspace import Workspace
 from tests.oracle import answers as oracle_answers
 

@@ -180,9 +180,8 @@ class Table:
         """Know what the files hold; after a commit of ours there is nothing to read."""
         if self._known != handle.version():
             self._sums = _totals(handle)
-            found = pa.table(handle.get_add_actions())
-            names = (unquote(path) for path in found["path"].to_pylist())
-            self._contents.sync(dict(zip(names, found["size_bytes"].to_pylist(), strict=True)))
+            found = pa.table(handle.get_add_actions()).to_pylist()
+            self._contents.sync({unquote(file["path"]): file["size_bytes"] for file in found})
 
     def _commit(
         self,
@@ -219,9 +218,7 @@ class Table:
         handle.optimize.compact(target_size=self._contents.target(), commit_properties=properties)
         crash_at("table.compacted")
         if time.monotonic() - self._vacuumed >= min(_VACUUM_SECONDS, self._upkeep.files):
-            handle.vacuum(
-                retention_hours=None, dry_run=False, full=True, commit_properties=properties
-            )
+            handle.vacuum(retention_hours=None, dry_run=False, full=True, commit_properties=properties)
             self._vacuumed = time.monotonic()
         self._known = -1
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +17,7 @@ from deltalake.transaction import AddAction
 KEY: Final = "ind"
 _PLACE: Final = ("_timestamp", "_partition", "_shard", "_offset", "_sequence")
 """What tells the newer of two rows of one `ind`, as far as a table has it."""
+Keys: TypeAlias = "pa.Array[Any]"
 _FILES: Final = 256  # a table is about so many files, so that a replaced row costs a small part of it
 _SMALLEST, _LARGEST = 64 * 2**10, 32 * 2**20
 _FIRST_ROWS, _LEAST_ROWS = 20_000, 1_000
@@ -28,7 +29,7 @@ class DataFile:
 
     name: str
     size: int
-    keys: pa.Array
+    keys: Keys
 
 
 def write_files(folder: Path, rows: Iterable[pa.Table], most: int) -> Iterator[tuple[AddAction, DataFile]]:
@@ -49,7 +50,7 @@ def _write(folder: Path, rows: pa.Table) -> tuple[AddAction, DataFile]:
     return action, DataFile(path.name, found.st_size, _keys(rows))
 
 
-def _keys(rows: pa.Table) -> pa.Array:
+def _keys(rows: pa.Table) -> Keys:
     column = rows[KEY].combine_chunks()
     return column if pa.types.is_int64(column.type) else pa.array([], pa.int64())
 
@@ -57,7 +58,7 @@ def _keys(rows: pa.Table) -> pa.Array:
 def _statistics(rows: pa.Table) -> str:
     """https://github.com/delta-io/delta/blob/master/PROTOCOL.md#per-file-statistics."""
     numbers = [field.name for field in rows.schema if pa.types.is_integer(field.type)]
-    bounds = {name: pc.min_max(rows[name]).as_py() for name in numbers}
+    bounds: dict[str, Any] = {name: pc.min_max(rows[name]).as_py() for name in numbers}
     known = {name: found for name, found in bounds.items() if found["min"] is not None}
     return json.dumps(
         {
@@ -106,11 +107,11 @@ class Contents:
     def _size(self) -> int:
         return sum(file.size for file in self._files.values())
 
-    def holding(self, keys: pa.ChunkedArray, among: Collection[str] | None = None) -> list[str]:
+    def holding(self, keys: "pa.ChunkedArray[Any]", among: Collection[str] | None = None) -> list[str]:
         """The files (all, or those named) that hold at least one of the keys."""
         files = [self._files[name] for name in (self._files if among is None else among)]
         every = pa.chunked_array([file.keys for file in files], pa.int64())
-        rows = pc.indices_nonzero(pc.is_in(every, keys.combine_chunks())).to_pylist()
+        rows: list[Any] = pc.indices_nonzero(pc.is_in(every, keys.combine_chunks())).to_pylist()
         ends = list(accumulate(len(file.keys) for file in files))
         return [files[number].name for number in sorted({bisect_right(ends, row) for row in rows})]
 
@@ -118,7 +119,7 @@ class Contents:
         return DataFile(name, size, _keys(pq.read_table(self._folder / name, columns=[KEY])))
 
 
-def rows_of(folder: Path, names: Iterable[str], keys: pa.ChunkedArray) -> pa.Table:
+def rows_of(folder: Path, names: Iterable[str], keys: "pa.ChunkedArray[Any]") -> pa.Table:
     """Key and place of the rows of these files that have one of the keys."""
     wanted, found = keys.combine_chunks(), []
     for name in names:
@@ -128,7 +129,7 @@ def rows_of(folder: Path, names: Iterable[str], keys: pa.ChunkedArray) -> pa.Tab
     return pa.concat_tables(found)
 
 
-def without(path: Path, keys: pa.ChunkedArray) -> pa.Table:
+def without(path: Path, keys: "pa.ChunkedArray[Any]") -> pa.Table:
     """The rows of a file that have none of the keys."""
     rows = pq.read_table(path)
     return rows.filter(pc.invert(pc.is_in(rows[KEY], keys.combine_chunks())))
@@ -140,9 +141,7 @@ def newest(rows: pa.Table, others: pa.Table) -> pa.Table:
     met = pc.indices_nonzero(match.is_valid())
     mine = _places(rows.select(_place_columns(rows.schema)).take(met))
     theirs = _places(others.take(match.take(met)))
-    losers = [
-        place for place, own, other in zip(met.to_pylist(), mine, theirs, strict=True) if other > own
-    ]
+    losers = [place for place, own, other in zip(met.to_pylist(), mine, theirs, strict=True) if other > own]
     lost = pc.is_in(pa.array(range(rows.num_rows), pa.int64()), pa.array(losers, pa.int64()))
     return rows.filter(pc.invert(lost)) if losers else rows
 
