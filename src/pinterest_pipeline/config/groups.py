@@ -233,7 +233,7 @@ class StreamSettings(Group):
         32 * 2**20, ge=1024, description="Bytes of records after which a micro-batch takes no more."
     )
     poll_seconds: float = Field(
-        0.2, gt=0, description="Seconds from one micro-batch to the next while there is no backlog."
+        0.3, gt=0, description="Seconds from one micro-batch to the next while there is no backlog."
     )
     on_expired: Literal["stop", "skip"] = Field(
         "stop", description="What to do about records that expired before they were read: stop, or skip them."
