@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from pinterest_pipeline.config import crash_at
 from pinterest_pipeline.engines.base import clean_schema
 from pinterest_pipeline.engines.duckdb import DuckDBEngine
 from pinterest_pipeline.errors import BadInput, RecordsExpired, StreamReplaced, UnknownTopic
@@ -150,6 +151,7 @@ class StreamLoader:
         _check_same(stream, known.created_ms, self._stream(table, stream).created_ms)
         if not records and not expired:
             return Loaded()
+        crash_at("stream.read")
         ends = {shard: missed.position for shard, missed in expired.items()}
         ends |= {record.partition: record.offset + 1 for record in records}
         target = Target("stream", source, self._tables[table], self._quarantine, self._keeps_versions)

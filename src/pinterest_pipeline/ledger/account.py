@@ -33,7 +33,8 @@ class TableAccount:
     quarantined: int
     without_receipt: int
     expired: int = 0
-    """Rows whose record has left the log since: they are in no other figure but `acknowledged`."""
+    """Records, known by a row or a receipt, that have left the log since; of the other figures only
+    `acknowledged` and what it is part of count them."""
     problems: list[str] = field(default_factory=list)
 
 
@@ -84,7 +85,7 @@ _COUNTS = {
     # A duplicate: not itself in the clean table, but a row of its `ind` is.
     "duplicate": """SELECT count(*) FROM (FROM landed ANTI JOIN clean USING (part, place))
         ANTI JOIN quarantined USING (part, place) WHERE ind IN (FROM held)""",
-    "expired": "SELECT count(*) FROM expired WHERE source <> 'receipts'",
+    "expired": "SELECT count(DISTINCT (part, place)) FROM expired",
     "without_receipt": "SELECT count(*) FROM landed ANTI JOIN receipts USING (part, place)",
 }
 _MUST_BE_EMPTY = (

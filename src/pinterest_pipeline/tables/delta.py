@@ -219,6 +219,7 @@ class Table:
         crash_at("table.compacted")
         if time.monotonic() - self._vacuumed >= min(_VACUUM_SECONDS, self._upkeep.files):
             handle.vacuum(retention_hours=None, dry_run=False, full=True, commit_properties=properties)
+            crash_at("table.vacuumed")
             self._vacuumed = time.monotonic()
         self._known = -1
 
