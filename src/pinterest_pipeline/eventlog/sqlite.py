@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from pinterest_pipeline.errors import PipelineError, UnknownPartition
-from pinterest_pipeline.eventlog import sqlite_groups, sqlite_topics
+from pinterest_pipeline.eventlog import sqlite_batches, sqlite_groups, sqlite_topics
 from pinterest_pipeline.eventlog.base import (
     READ_BYTES,
     Cluster,
@@ -29,7 +29,7 @@ from pinterest_pipeline.eventlog.base import (
 from pinterest_pipeline.eventlog.filelock import FileLock
 from pinterest_pipeline.eventlog.sqlite_file import prepared, unopened
 from pinterest_pipeline.eventlog.sqlite_groups import Member
-from pinterest_pipeline.eventlog.sqlite_readers import Readers, offset_at, records
+from pinterest_pipeline.eventlog.sqlite_readers import Readers
 from pinterest_pipeline.eventlog.sqlite_subscription import SqliteSubscription
 from pinterest_pipeline.eventlog.sqlite_topics import BROKER
 from pinterest_pipeline.eventlog.sqlite_writer import Transaction, Writer, now_ms, place
@@ -145,7 +145,7 @@ class SqliteEventLog:
             known = sqlite_topics.partitions(reader, topic)
             if partition not in known:
                 raise UnknownPartition(topic, partition)
-            return records(reader, known[partition][0], partition, offset, max_records, max_bytes)
+            return sqlite_batches.read(reader, known[partition][0], partition, offset, max_records, max_bytes)
 
     def beginnings(self, topic: str) -> dict[int, int]:
         return dict.fromkeys(self.ends(topic), 0)  # records leave the log only with their topic
@@ -159,7 +159,7 @@ class SqliteEventLog:
         with self._readers.snapshot() as reader:
             known = sqlite_topics.partitions(reader, topic)
             return {
-                number: offset_at(reader, partition_id, end, timestamp)
+                number: sqlite_batches.offset_at(reader, partition_id, end, timestamp)
                 for number, (partition_id, end) in known.items()
             }
 

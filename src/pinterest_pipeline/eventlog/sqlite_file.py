@@ -8,21 +8,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from pinterest_pipeline.errors import BadInput, DiskFull, PipelineError, Unavailable, is_disk_full
-
-OFFSET_BITS: Final = 36
-"""A record's rowid = partition id, then the offset in the low 36 bits: one integer key, in log order."""
-
-LAST_OFFSET: Final = (1 << OFFSET_BITS) - 1
+from pinterest_pipeline.eventlog import sqlite_batches
+from pinterest_pipeline.eventlog.base import Headers
 
 BUSY_SECONDS: Final = 30.0
-_PAGE_BYTES: Final = 8_192  # some ten posts; larger pages make a commit of one record heavier
+_PAGE_BYTES: Final = 8_192  # larger pages make a commit of one record heavier
 _CHECKPOINT_PAGES: Final = 2_000
 _KEPT_WAL_BYTES: Final = 64 * 2**20
-_VERSION: Final = 3
+_VERSION: Final = 4
 _VERSION_WITH_ID: Final = 2
+_VERSION_WITH_BATCHES: Final = 4
 _SMALL_ROOM: Final = 2**20
 _ROWS_PER_INSERT: Final = 250
+_HEADERS: Final = msgspec.msgpack.Decoder(Headers)
 
 # A deleted topic keeps its row without a name, so that the next one is created at a later time than any
 # before it. Ids are never given twice: no position and no iterator of a deleted topic can fit a new one.
@@ -112,6 +113,8 @@ _VERSION_3: Final = (
     "CREATE INDEX shards_by_topic ON shards (topic_id)",
 )
 
+_VERSION_4: Final = ("CREATE TABLE batches (position INTEGER PRIMARY KEY, records BLOB NOT NULL)",)
+
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection in autocommit mode whose commits are on the disk when they return."""
@@ -149,7 +152,7 @@ def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode = WAL")
         _migrate(connection, 0)
-    elif not version or not names.issuperset(("topics", "partitions", "records", "positions")):
+    elif not version or not names.issuperset(("topics", "partitions", "positions")):
         raise _not_a_log(path)
     elif version > _VERSION:
         raise BadInput(
@@ -163,13 +166,33 @@ def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
 def _migrate(connection: sqlite3.Connection, version: int) -> None:
     """Bring the file to this version in one transaction: who is killed here leaves it as it was."""
     connection.execute("BEGIN IMMEDIATE")
-    for statements in (_VERSION_1, _VERSION_2, _VERSION_3)[version:]:
+    for statements in (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)[version:]:
         for statement in statements:
             connection.execute(statement)
     if version < _VERSION_WITH_ID:
         connection.execute("INSERT INTO log VALUES (?)", (secrets.token_hex(16),))
+    if version < _VERSION_WITH_BATCHES:
+        _repack(connection)
     connection.execute(f"PRAGMA user_version = {_VERSION}")
     connection.execute("COMMIT")
+
+
+def _repack(connection: sqlite3.Connection) -> None:
+    """Put records that had a row each into batches, a partition after the other, in bounded memory."""
+    for (partition_id,) in connection.execute("SELECT id FROM partitions").fetchall():
+        position = sqlite_batches.first_position(partition_id)
+        bounds = (position, position + sqlite_batches.LAST_OFFSET)
+        found = connection.execute(
+            "SELECT position, timestamp, key, value, headers FROM records"
+            " WHERE position BETWEEN ? AND ? ORDER BY position",
+            bounds,
+        )
+        while rows := found.fetchmany(sqlite_batches.MOST_RECORDS):
+            unpacked = [(*row, _HEADERS.decode(headers) if headers else ()) for _, *row, headers in rows]
+            connection.executemany(
+                "INSERT INTO batches VALUES (?, ?)", sqlite_batches.packed(rows[0][0], unpacked)
+            )
+    connection.execute("DROP TABLE records")
 
 
 def insert(connection: sqlite3.Connection, into: str, columns: int, values: Sequence[Any]) -> None:

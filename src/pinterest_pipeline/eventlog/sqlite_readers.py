@@ -1,21 +1,13 @@
 """Connections that only read: each serves one thread at a time, and waits for no writer."""
 
-import bisect
 import sqlite3
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, TypeAlias
-
-import msgspec
 
 from pinterest_pipeline.errors import Unavailable
-from pinterest_pipeline.eventlog.base import Headers, StoredRecord
-from pinterest_pipeline.eventlog.sqlite_file import LAST_OFFSET, OFFSET_BITS, connect, translated
-
-_HEADERS: Final = msgspec.msgpack.Decoder(Headers)
-_Row: TypeAlias = tuple[int, int, bytes | None, bytes | None, bytes | None]
+from pinterest_pipeline.eventlog.sqlite_file import connect, translated
 
 
 class Readers:
@@ -69,51 +61,3 @@ class Readers:
         with suppress(IndexError):
             while True:
                 self._idle.pop().close()
-
-
-def records(
-    reader: sqlite3.Connection,
-    partition_id: int,
-    number: int,
-    offset: int,
-    max_records: int,
-    max_bytes: int,
-) -> list[StoredRecord]:
-    """Records of a partition from `offset` on, until they are `max_records` or have `max_bytes`."""
-    first = partition_id << OFFSET_BITS
-    rows = reader.execute(
-        "SELECT position, timestamp, key, value, headers FROM records"
-        " WHERE position BETWEEN ? AND ? ORDER BY position LIMIT ?",
-        (first + min(max(offset, 0), LAST_OFFSET), first + LAST_OFFSET, max_records),
-    )
-    with closing(rows):
-        return _some(rows, number, max_bytes)
-
-
-def _some(rows: Iterable[_Row], number: int, max_bytes: int) -> list[StoredRecord]:
-    found: list[StoredRecord] = []
-    size = 0
-    for position, timestamp, key, value, packed in rows:
-        headers = _HEADERS.decode(packed) if packed else ()
-        found.append(StoredRecord(number, position & LAST_OFFSET, timestamp, key, value, headers))
-        size += len(key or b"") + len(value or b"") + len(packed or b"")
-        if size >= max_bytes:
-            break
-    return found
-
-
-def offset_at(
-    reader: sqlite3.Connection, partition_id: int, end: int, timestamp: int, beginning: int = 0
-) -> int:
-    """The first offset from `beginning` to `end` whose timestamp is not before this one, else `end`.
-
-    Timestamps never decrease, so a search by halves finds it; the reader must see one state of the file.
-    """
-    first = partition_id << OFFSET_BITS
-
-    def timestamp_of(offset: int) -> int:
-        row = reader.execute("SELECT timestamp FROM records WHERE position = ?", (first | offset,)).fetchone()
-        return int(row[0])
-
-    offsets = range(beginning, end)
-    return beginning + bisect.bisect_left(offsets, timestamp, key=timestamp_of)

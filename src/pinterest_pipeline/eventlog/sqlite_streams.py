@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from pinterest_pipeline.errors import Throttled
-from pinterest_pipeline.eventlog import sqlite_reshaping, sqlite_shards, sqlite_topics
+from pinterest_pipeline.eventlog import sqlite_batches, sqlite_reshaping, sqlite_shards, sqlite_topics
 from pinterest_pipeline.eventlog import sqlite_stream_changes as changes
 from pinterest_pipeline.eventlog.base import READ_BYTES, Once, Receipt, Record, Refusal, StoredRecord
 from pinterest_pipeline.eventlog.partitioners import hash_key
 from pinterest_pipeline.eventlog.sequence import ACCOUNT, shard_id
 from pinterest_pipeline.eventlog.shard_limits import ShardLimits
 from pinterest_pipeline.eventlog.sqlite import RECORD_OVERHEAD, SqliteEventLog, record_size
-from pinterest_pipeline.eventlog.sqlite_readers import offset_at, records
 from pinterest_pipeline.eventlog.sqlite_reshaping import Reshaping
 from pinterest_pipeline.eventlog.sqlite_shards import OpenShards
 from pinterest_pipeline.eventlog.sqlite_trimming import Trimmer
@@ -125,11 +124,14 @@ class SqliteStreamLog(SqliteEventLog):
     ) -> list[StoredRecord]:
         with self._readers.snapshot() as reader:
             part = sqlite_shards.extent(reader, topic, partition, self._clock())
-            found = records(reader, part.partition_id, partition, offset, max_records, max_bytes)
+            start = max(offset, part.beginning)
+            found = sqlite_batches.read(reader, part.partition_id, partition, start, max_records, max_bytes)
             if not found or found[0].timestamp >= part.horizon_ms:
                 return found
-            kept = offset_at(reader, part.partition_id, part.end, part.horizon_ms, part.beginning)
-            return records(reader, part.partition_id, partition, kept, max_records, max_bytes)
+            kept = sqlite_batches.offset_at(
+                reader, part.partition_id, part.end, part.horizon_ms, part.beginning
+            )
+            return sqlite_batches.read(reader, part.partition_id, partition, kept, max_records, max_bytes)
 
     def get(
         self, stream: str, shard: int, offset: int, max_records: int, max_bytes: int = READ_BYTES
@@ -151,7 +153,7 @@ class SqliteStreamLog(SqliteEventLog):
     def offsets_at(self, topic: str, timestamp: int) -> dict[int, int]:
         with self._readers.snapshot() as reader:
             return {
-                number: offset_at(
+                number: sqlite_batches.offset_at(
                     reader, part.partition_id, part.end, max(timestamp, part.horizon_ms), part.beginning
                 )
                 if max(timestamp, part.horizon_ms) > 0

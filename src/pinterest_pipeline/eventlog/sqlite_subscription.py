@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pinterest_pipeline.errors import Unavailable
-from pinterest_pipeline.eventlog import sqlite_groups
+from pinterest_pipeline.eventlog import sqlite_batches, sqlite_groups
 from pinterest_pipeline.eventlog.base import READ_BYTES, Part, StoredRecord
 from pinterest_pipeline.eventlog.sqlite_groups import Holding, Member, Settled, not_held
-from pinterest_pipeline.eventlog.sqlite_readers import Readers, records
+from pinterest_pipeline.eventlog.sqlite_readers import Readers
 from pinterest_pipeline.eventlog.sqlite_writer import Transaction, Writer, now_ms
 
 _FIRST_WAIT: Final = 0.002
@@ -140,7 +140,7 @@ class SqliteSubscription:
                 if max_records <= 0:
                     break
                 share = READ_BYTES // len(waiting)
-                new = records(
+                new = sqlite_batches.read(
                     reader, held[part].partition_id, part[1], self._positions[part], max_records, share
                 )
                 if new:

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from pinterest_pipeline.errors import BadInput, TopicExists, UnknownTopic
+from pinterest_pipeline.eventlog import sqlite_batches
 from pinterest_pipeline.eventlog.base import PartitionDescription, TopicDescription
-from pinterest_pipeline.eventlog.sqlite_file import LAST_OFFSET, OFFSET_BITS
 from pinterest_pipeline.eventlog.sqlite_groups import tell_all
 from pinterest_pipeline.eventlog.sqlite_writer import Transaction
 
 BROKER: Final = 0
-_PURGED_AT_ONCE: Final = 20_000
+_PURGED_AT_ONCE: Final = 500
+"""Batches; more would keep the writers waiting."""
 
 
 def check(partitions: int, replication: int | None, configs: Mapping[str, str] | None) -> None:
@@ -65,12 +66,7 @@ def purge(transaction: Transaction) -> bool:
     ).fetchall()
     room = _PURGED_AT_ONCE
     for (partition_id,) in left:
-        first = partition_id << OFFSET_BITS
-        room -= execute(
-            "DELETE FROM records WHERE position IN"
-            " (SELECT position FROM records WHERE position BETWEEN ? AND ? LIMIT ?)",
-            (first, first + LAST_OFFSET, room),
-        ).rowcount
+        room -= sqlite_batches.remove_some(transaction.connection, partition_id, room)
         if room == 0:
             return True
         execute("DELETE FROM positions WHERE partition_id = ?", (partition_id,))

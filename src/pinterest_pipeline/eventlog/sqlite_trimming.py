@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from pinterest_pipeline.eventlog import sqlite_shards
-from pinterest_pipeline.eventlog.sqlite_file import OFFSET_BITS
-from pinterest_pipeline.eventlog.sqlite_readers import offset_at
+from pinterest_pipeline.eventlog import sqlite_batches, sqlite_shards
 from pinterest_pipeline.eventlog.sqlite_writer import Transaction, Writer
 from pinterest_pipeline.eventlog.streams import FOREVER_HOURS
 
@@ -39,16 +37,14 @@ class Trimmer:
         ).fetchall()
         for (name,) in names:
             for part in sqlite_shards.extents(connection, name, self._clock()).values():
-                kept = offset_at(connection, part.partition_id, part.end, part.horizon_ms, part.beginning)
+                kept = sqlite_batches.offset_at(
+                    connection, part.partition_id, part.end, part.horizon_ms, part.beginning
+                )
                 beginning = min(kept, part.beginning + room)
                 if beginning == part.beginning:
                     continue
                 room -= beginning - part.beginning
-                first = part.partition_id << OFFSET_BITS
-                connection.execute(
-                    "DELETE FROM records WHERE position >= ? AND position < ?",
-                    (first + part.beginning, first + beginning),
-                )
+                sqlite_batches.remove_before(connection, part.partition_id, beginning)
                 connection.execute(
                     "UPDATE shards SET beginning = ? WHERE partition_id = ?", (beginning, part.partition_id)
                 )

@@ -7,16 +7,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
-
-import msgspec
 
 from pinterest_pipeline.errors import PipelineError, Unavailable, UnknownTopic
 from pinterest_pipeline.eventlog.base import Once, Receipt, Record, Refusal
 from pinterest_pipeline.eventlog.filelock import FileLock
-from pinterest_pipeline.eventlog.sqlite_file import OFFSET_BITS, insert, translated
+from pinterest_pipeline.eventlog.sqlite_batches import Row, first_position, packed
+from pinterest_pipeline.eventlog.sqlite_file import insert, translated
 from pinterest_pipeline.eventlog.sqlite_requests import Outcomes, Requests
 from pinterest_pipeline.eventlog.sqlite_shards import OpenShards, open_shards
 
@@ -32,6 +31,8 @@ class _Partition:
     """The next offset as it stands in the file."""
     next_offset: int
     last_timestamp: int
+    rows: list[Row] = field(default_factory=list)
+    """What was added and is not in the file."""
 
 
 @dataclass(slots=True)
@@ -49,7 +50,6 @@ class Transaction:
         self.requests = Requests(connection, keys)
         self._topics: dict[str, _Topic] = {}
         self._shards: dict[str, OpenShards] = {}
-        self._values: list[int | bytes | None] = []
 
     def topic(self, name: str) -> _Topic:
         """A topic with its partitions as they stand within this transaction; raises UnknownTopic."""
@@ -80,22 +80,25 @@ class Transaction:
         timestamp = max(timestamp, partition.last_timestamp)
         partition.next_offset = offset + 1
         partition.last_timestamp = timestamp
-        headers = msgspec.msgpack.encode(record.headers) if record.headers else None
-        self._values += (partition.id << OFFSET_BITS | offset, timestamp, record.key, record.value, headers)
+        partition.rows.append((timestamp, record.key, record.value, record.headers))
         return Receipt(number, offset, timestamp)
 
     def flush(self) -> None:
         """Write what was added, and forget what is known of topics: the next job may change them."""
-        insert(self.connection, "records", 5, self._values)
-        for topic in self._topics.values():
-            changed = [
-                partition for partition in topic.partitions if partition.next_offset > partition.written
-            ]
-            self.connection.executemany(
-                "UPDATE partitions SET next_offset = ?, last_timestamp = ? WHERE id = ?",
-                [(partition.next_offset, partition.last_timestamp, partition.id) for partition in changed],
-            )
-        self._values = []
+        changed = [
+            partition for topic in self._topics.values() for partition in topic.partitions if partition.rows
+        ]
+        batches = [
+            part
+            for partition in changed
+            for batch in packed(first_position(partition.id) + partition.written, partition.rows)
+            for part in batch
+        ]
+        insert(self.connection, "batches", 2, batches)
+        self.connection.executemany(
+            "UPDATE partitions SET next_offset = ?, last_timestamp = ? WHERE id = ?",
+            [(partition.next_offset, partition.last_timestamp, partition.id) for partition in changed],
+        )
         self._topics = {}
         self._shards = {}
 

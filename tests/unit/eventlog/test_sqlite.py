@@ -190,9 +190,9 @@ def test_an_unforeseen_error_reaches_the_caller_and_the_next_request_lands(
 
 def test_a_reader_sees_errors_as_ours(log: SqliteEventLog, path: Path) -> None:
     connection = sqlite3.connect(path)
-    connection.execute("DROP TABLE records")
+    connection.execute("DROP TABLE batches")
     connection.close()
-    with pytest.raises(Unavailable, match="records"):
+    with pytest.raises(Unavailable, match="batches"):
         log.read("pin", 0, 0, 1)
     assert log.topics() == ["pin"]
 
@@ -200,14 +200,15 @@ def test_a_reader_sees_errors_as_ours(log: SqliteEventLog, path: Path) -> None:
 def test_a_deleted_topic_is_cleared_in_steps(
     log: SqliteEventLog, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_topics, "_PURGED_AT_ONCE", 10)
-    log.append("pin", [Record(b"x") for _ in range(35)]).result(WAIT)
+    monkeypatch.setattr(sqlite_topics, "_PURGED_AT_ONCE", 2)
+    for _ in range(5):
+        log.append("pin", [Record(b"x")] * 2).result(WAIT)
     log.commit("sink", "pin", {0: 1})
     log.delete("pin")
     connection = sqlite3.connect(path)
     left = [
         connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-        for table in ("records", "partitions", "positions")
+        for table in ("batches", "partitions", "positions")
     ]
     connection.close()
     assert left == [0, 0, 0]

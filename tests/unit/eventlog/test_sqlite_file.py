@@ -15,7 +15,8 @@ from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 
 WAIT = 30
-OLD = [StoredRecord(0, number, 1_000 + number, b"k", b"old %d" % number) for number in range(3)]
+COUNT = 300  # more than one batch
+OLD = [StoredRecord(0, number, 1_000 + number, b"k", b"old %d" % number) for number in range(COUNT)]
 
 # As the first version made it; the file it leaves is what counts, hence not taken from the code.
 VERSION_1 = """
@@ -33,7 +34,7 @@ CREATE TABLE positions (
     PRIMARY KEY (consumer_group, partition_id)
 ) WITHOUT ROWID;
 INSERT INTO topics VALUES (7, 'pin', 123);
-INSERT INTO partitions VALUES (9, 7, 0, 3, 1002), (10, 7, 1, 0, 0);
+INSERT INTO partitions VALUES (9, 7, 0, 300, 1299), (10, 7, 1, 0, 0);
 INSERT INTO positions VALUES ('sink', 9, 2);
 PRAGMA user_version = 1;
 """
@@ -45,7 +46,7 @@ def opened(path: Path) -> SqliteEventLog:
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    """A log of version 1 with three records."""
+    """A log of version 1 with some records."""
     path = tmp_path / "log.sqlite"
     connection = sqlite3.connect(path)
     connection.executescript(VERSION_1)
@@ -64,7 +65,10 @@ def check_migrated(path: Path) -> None:
     new = Record(b"new", partition=0, timestamp=2_000, headers=(("a", None),))
     outcomes = log.append("pin", [new], Once("key", b"digest")).result(WAIT)
     assert log.append("pin", [new], Once("key", b"digest")).result(WAIT) == outcomes
-    assert log.read("pin", 0, 0, 10) == [*OLD, StoredRecord(0, 3, 2_000, None, b"new", (("a", None),))]
+    added = StoredRecord(0, COUNT, 2_000, None, b"new", (("a", None),))
+    assert log.read("pin", 0, 0, 2 * COUNT) == [*OLD, added]
+    assert log.read("pin", 0, COUNT - 1, 2) == [OLD[-1], added]
+    assert log.read("pin", 1, 0, 1) == []
     cluster = log.cluster()
     log.close()
     again = opened(path)
@@ -99,6 +103,7 @@ prepared(Path(sys.argv[1]))
         "CREATE TABLE members",
         "CREATE TABLE streams",
         "INSERT INTO log",
+        "DROP TABLE records",
         "PRAGMA user_version =",
         "COMMIT",
     ],
@@ -147,15 +152,3 @@ def test_each_file_is_a_cluster_of_its_own(tmp_path: Path) -> None:
     assert logs[0].describe("pin").id != logs[1].describe("pin").id
     for log in logs:
         log.close()
-
-
-def test_headers_take_no_room_where_there_are_none(tmp_path: Path) -> None:
-    log = opened(tmp_path / "log.sqlite")
-    log.create("pin", 1)
-    log.append("pin", [Record(b"x"), Record(b"x", headers=(("a", b"1"),))]).result(WAIT)
-    log.close()
-    connection = sqlite3.connect(tmp_path / "log.sqlite")
-    lengths = [length for (length,) in connection.execute("SELECT length(headers) FROM records")]
-    assert lengths[0] is None
-    assert 0 < lengths[1] < 10
-    connection.close()

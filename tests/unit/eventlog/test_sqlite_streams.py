@@ -133,7 +133,12 @@ def test_streams_of_an_earlier_version_become_streams(tmp_path: Path) -> None:
     id_ = old.cluster().id
     old.close()
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript("DROP TABLE streams; DROP TABLE shards; PRAGMA user_version = 2")
+        connection.executescript(
+            "DROP TABLE streams; DROP TABLE shards; DROP TABLE batches;"
+            "CREATE TABLE records (position INTEGER PRIMARY KEY, timestamp INTEGER, key, value, headers);"
+            "INSERT INTO records SELECT id << 36, last_timestamp, NULL, CAST('kept' AS BLOB), NULL"
+            " FROM partitions WHERE next_offset = 1; PRAGMA user_version = 2"
+        )
     log = SqliteStreamLog(path, 2**20)
     assert [shard.number for shard in log.stream(STREAM).open_shards] == [0, 1, 2]
     assert everything(log) == [b"kept"]
