@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from bench import answers, gateway, ingest, kinesis, scale, sink, sink_memory
+from bench import answers, freshness, gateway, ingest, kinesis, scale, sink, sink_memory
 
 _RUNS: Final[dict[str, Callable[[Path, argparse.Namespace], None]]] = {
     "ingest": lambda folder, _: ingest.run(folder),
@@ -14,6 +14,7 @@ _RUNS: Final[dict[str, Callable[[Path, argparse.Namespace], None]]] = {
     "sink": lambda folder, asked: sink.run(folder, asked.posts),
     "answers": lambda folder, asked: answers.run(folder, asked.posts),
     "kinesis": lambda folder, _: kinesis.run(folder),
+    "freshness": lambda folder, asked: freshness.run(folder, asked.seconds),
     "memory": lambda folder, asked: sink_memory.run(folder, asked.posts),
     "scale": lambda folder, asked: scale.run(folder, asked.posts),
 }
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument(
         "--posts", type=int, default=1_000_000, help="posts of 'answers' and 'scale', records of the sinks"
     )
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long 'freshness' sends")
     asked = parser.parse_args()
     if unknown := set(asked.what) - set(_RUNS):
         parser.error(f"there is no benchmark '{min(unknown)}'; there are {', '.join(_RUNS)}")

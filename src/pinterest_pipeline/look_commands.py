@@ -10,11 +10,11 @@ from rich.markup import escape
 
 from pinterest_pipeline.config import explained, load_settings
 from pinterest_pipeline.errors import PipelineError
-from pinterest_pipeline.records.names import BRANCHES
 from pinterest_pipeline.terminal import out
 
 if TYPE_CHECKING:
     from pinterest_pipeline.pipeline import Lag
+    from pinterest_pipeline.streaming import Standing
     from pinterest_pipeline.workspace import Workspace
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -30,7 +30,7 @@ def status(as_json: AsJson = False) -> None:
     Example: pinpipe status --json
     """
     from pinterest_pipeline.local import read_state
-    from pinterest_pipeline.terminal import show_lags
+    from pinterest_pipeline.terminal import show_lags, show_standings
     from pinterest_pipeline.workspace import Workspace
 
     settings = load_settings()
@@ -40,30 +40,38 @@ def status(as_json: AsJson = False) -> None:
         out.print(f"up: {state.gateway}; {rooms}", soft_wrap=True)
     elif not as_json:
         out.print("not up; start it: pinpipe up")
-    found, problem = _known_lags(Workspace(settings))
+    found, fresh, problem = _known(Workspace(settings))
     if as_json:
-        shown = {"up": state, "lags": [asdict(lag) for lag in found]}
+        streams = [asdict(one) for one in fresh]
+        shown = {"up": state, "lags": [asdict(lag) for lag in found], "streams": streams}
         _print_json(shown | ({"problem": str(problem)} if problem else {}))
     elif found:
         show_lags(found)
+        show_standings(fresh)
     elif problem is None:
         out.print("no topics and no streams yet")
     if problem is not None:
         raise problem
 
 
-def _known_lags(workspace: "Workspace") -> "tuple[list[Lag], PipelineError | None]":
-    """The lags of the branches whose log answers, and why another one does not."""
+def _known(workspace: "Workspace") -> "tuple[list[Lag], list[Standing], PipelineError | None]":
+    """What the logs that answer tell, and why another one does not."""
     from pinterest_pipeline.pipeline import branch_lags
+    from pinterest_pipeline.streaming import standings
 
     found: list[Lag] = []
+    fresh: list[Standing] = []
     problem: PipelineError | None = None
-    for branch in BRANCHES:
-        try:
-            found += branch_lags(workspace, branch)
-        except PipelineError as error:
-            problem = error
-    return found, problem
+    try:
+        found += branch_lags(workspace, "batch")
+    except PipelineError as error:
+        problem = error
+    try:
+        found += branch_lags(workspace, "stream")
+        fresh += standings(workspace)
+    except PipelineError as error:
+        problem = error
+    return found, fresh, problem
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -14,14 +14,15 @@ from pinterest_pipeline.eventlog.base import READ_BYTES, Receipt, Record, Refusa
 from pinterest_pipeline.eventlog.sequence import offset_of, sequence_number
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.eventlog.stream_log import ShardRecords, StreamLog
-from pinterest_pipeline.eventlog.streams import Shard, Stream
+from pinterest_pipeline.eventlog.streams import Expired, Shard, Stream
 from pinterest_pipeline.outcome import outcome
-from pinterest_pipeline.pipeline import StreamLoader, lags, prepare
+from pinterest_pipeline.pipeline import lags, prepare
 from pinterest_pipeline.posts.generator import generate
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.codec import wire_row
 from pinterest_pipeline.records.names import TABLES
 from pinterest_pipeline.records.names import Table as TableName
+from pinterest_pipeline.streaming import StreamLoader
 from pinterest_pipeline.workspace import Workspace
 
 FIRST = offset_of("49579844037727333356165064238440708846556371693205002258")  # from the pages of AWS
@@ -77,6 +78,9 @@ class FarLog:
         return {shard.number: shard.beginning for shard in self.stream(topic).shards}
 
     def ends(self, topic: str) -> dict[int, int]:
+        return {}
+
+    def expired(self, stream: str, positions: Mapping[int, int]) -> dict[int, Expired]:
         return {}
 
     def create(self, topic: str, partitions: int) -> None:
