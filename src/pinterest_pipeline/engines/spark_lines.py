@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 VALUE: Final = "_value"
 FILE: Final = "_file"
+_ELEMENTS: Final = "_elements"
+_END: Final = "_end"
 _FIELDS: Final = "_fields"
 
 _BLANKS: Final = "CONCAT(' \\t\\n\\r', CHR(11), CHR(12))"
@@ -40,18 +42,26 @@ def raw_relation(lines: "DataFrame", table: Table, branch: Branch) -> "DataFrame
     relation that `lines` already has, such as a position, stays.
     """
     given = set(lines.columns)
-    parsed = lines.selectExpr("*", f"{_fields()} AS {_FIELDS}")
+    kept = [f"`{name}`" for name in lines.columns]
+    parsed = lines.selectExpr(*kept, f"{_elements()} AS {_ELEMENTS}", f"{_end()} AS {_END}")
+    fields = parsed.selectExpr(*kept, f"{_object()} AS {_FIELDS}")
     named = [_column(name) for name in raw_columns(table, branch) if name not in given]
-    return parsed.selectExpr(*(f"`{name}`" for name in lines.columns), *named)
+    return fields.selectExpr(*kept, *named)
 
 
-def _fields() -> str:
-    """The line's fields as a map. What follows the line must be read too, or text behind it went unseen."""
-    end = f"CAST(XXHASH64({VALUE}) AS STRING)"
-    whole = f"""CONCAT('[', {VALUE}, ',{{"":"', {end}, '"}}]')"""
+def _elements() -> str:
+    """The line in an array before an end of its own: what follows an object must be read, or went unseen."""
+    whole = f"""CONCAT('[', {VALUE}, ',{{"":"', {_end()}, '"}}]')"""
     read = f"FROM_JSON({whole}, 'ARRAY<MAP<STRING, STRING>>', {_OPTIONS})"
-    checked = f"FILTER({read}, (field, place) -> place <> 1 OR field[''] = {end})"
-    return f"CASE WHEN {_is_sound()} AND {VALUE} LIKE '{{%' THEN {checked} END"
+    return f"CASE WHEN {_is_sound()} AND {VALUE} LIKE '{{%' THEN {read} END"
+
+
+def _end() -> str:
+    return f"CAST(XXHASH64({VALUE}) AS STRING)"
+
+
+def _object() -> str:
+    return f"CASE WHEN SIZE({_ELEMENTS}) = 2 AND GET({_ELEMENTS}, 1)[''] = {_END} THEN {_ELEMENTS}[0] END"
 
 
 def _is_sound() -> str:
@@ -62,6 +72,6 @@ def _is_sound() -> str:
 
 def _column(name: str) -> str:
     """Spark puts the numbers that JSON has not in quotes when they are read as text."""
-    value = f"CASE WHEN SIZE({_FIELDS}) = 2 THEN {_FIELDS}[0]['{name}'] END"
+    value = f"{_FIELDS}['{name}']"
     numbers = ", ".join(f"'\"{number}\"'" for number in ("NaN", "Infinity", "-Infinity"))
     return f"CASE WHEN {value} IN ({numbers}) THEN TRIM(BOTH '\"' FROM {value}) ELSE {value} END AS `{name}`"

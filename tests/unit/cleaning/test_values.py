@@ -43,12 +43,18 @@ PIN_VALUES: list[tuple[str, Any, Any]] = [
     ("follower_count", "999999999B", 999_999_999 * 10**9),
     ("follower_count", "999999999.999999999b", 999_999_999_999_999_999),
     ("follower_count", "999999999999999999", 999_999_999_999_999_999),
+    # A number with a point, as a program writes whose column has holes; Spark sees it as 2.6E7.
+    ("follower_count", 26_000_000.0, 26_000_000),
+    ("follower_count", 123_456_789.0, 123_456_789),
+    ("follower_count", 1e16, 10**16),
+    ("follower_count", "1.5E+3", 1_500),
 ]
 BAD_VALUES: list[tuple[Table, str, Any]] = [
     *(
         ("pin", "follower_count", text)
         for text in ("", "k", "1.5", "-3", "1,000", "26 k", "26kk", "26k\n", "437\n")
     ),
+    *(("pin", "follower_count", value) for value in (12_345_678.5, 1e18, 1e99, 1e-5, "1.5e0", "12e-3")),
     *(("geo", "latitude", value) for value in (90.5, -91, "NaN", "north", "", "1.", "1\n", True)),
     *(("geo", "longitude", value) for value in (180.1, "1e999")),
     *(("user", "age", value) for value in (-1, 20.5, "1000", "", "20\n")),
