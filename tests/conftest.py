@@ -10,16 +10,16 @@ import pytest
 
 from pinterest_pipeline.broker.node import Node
 from pinterest_pipeline.config import EngineSettings, ObjectSettings, Settings
-from pinterest_pipeline.engines.base import Engine
-from pinterest_pipeline.engines.duckdb import DuckDBEngine
-from pinterest_pipeline.engines.spark import SparkEngine
-from pinterest_pipeline.engines.spark_session import spark_session
 from pinterest_pipeline.errors import MissingPart
 from pinterest_pipeline.s3server.address import object_settings
 from pinterest_pipeline.s3server.server import S3Server
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from pinterest_pipeline.engines.base import Engine
+    from pinterest_pipeline.engines.duckdb import DuckDBEngine
+    from pinterest_pipeline.engines.spark import SparkEngine
 
 CACHE = Path(Settings.model_fields["cache"].default)
 
@@ -54,6 +54,8 @@ def s3_prefix(s3: ObjectSettings) -> ObjectSettings:
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
     """A Spark session on this machine, with Delta: what asks for it is a test of real parts (`services`)."""
+    from pinterest_pipeline.engines.spark_session import spark_session
+
     settings = EngineSettings(threads=2, spark_memory="1g")
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
@@ -65,14 +67,18 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
 
 
 @pytest.fixture(scope="session")
-def duckdb_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBEngine]:
+def duckdb_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator["DuckDBEngine"]:
+    from pinterest_pipeline.engines.duckdb import DuckDBEngine
+
     with DuckDBEngine(EngineSettings(threads=2), tmp_path_factory.mktemp("spill")) as engine:
         yield engine
 
 
 @pytest.fixture(scope="session")
-def spark_engine(spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkEngine]:
+def spark_engine(spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkEngine"]:
     """The Spark engine, on the one session of all tests."""
+    from pinterest_pipeline.engines.spark import SparkEngine
+
     with SparkEngine(EngineSettings(), CACHE, tmp_path_factory.mktemp("spill"), lambda _: None) as engine:
         yield engine
 
@@ -80,7 +86,7 @@ def spark_engine(spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(
     scope="session", params=["duckdb_engine", pytest.param("spark_engine", marks=pytest.mark.services)]
 )
-def engine(request: pytest.FixtureRequest) -> Engine:
+def engine(request: pytest.FixtureRequest) -> "Engine":
     """Each engine: what is asked of one is asked of all."""
     found: Engine = request.getfixturevalue(request.param)
     return found

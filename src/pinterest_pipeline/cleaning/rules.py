@@ -1,8 +1,9 @@
 """What is dirty and what it becomes, what a column must look like, and the clean columns: all as data.
 
-Every expression is Spark SQL that DuckDB reads alike (through sqlglot). Two traps are stepped around here:
-a regular expression ends in `\\z`, since Java's `$` also matches before a last newline; and a text is
-guarded by a regular expression before TRY_CAST, since engines differ in what they forgive.
+Every expression is Spark SQL that DuckDB reads alike (through sqlglot). Three traps are stepped around here:
+a regular expression ends in `\\z`, since Java's `$` also matches before a last newline; a text is guarded
+by a regular expression before TRY_CAST, since engines differ in what they forgive; and there is no TRIM,
+for which DuckDB takes a no-break space for a blank.
 """
 
 from dataclasses import dataclass
