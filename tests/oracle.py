@@ -93,6 +93,8 @@ def _degrees(value: Any, bound: int) -> None:
 def _followers(value: Any) -> int | None:
     if value is None or value == "User Info Error":
         return None
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?[eE]\+?[0-9]{1,2}", str(value)):
+        return _exact(Decimal(str(value)))
     found = re.fullmatch(r"([0-9]+)(\.[0-9]+)?([kKmMbB]?)", str(value))
     if not found:
         raise Unreadable
@@ -101,6 +103,12 @@ def _followers(value: Any) -> int | None:
         raise Unreadable
     times = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}[suffix.lower()]
     return int((Decimal(whole + (fraction or "")) * times).to_integral_value(ROUND_HALF_UP))
+
+
+def _exact(number: Decimal) -> int:
+    if number != number.to_integral_value() or number >= 10**18:
+        raise Unreadable
+    return int(number)
 
 
 def _moment(value: Any) -> datetime | None:

@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 import structlog
 
 from pinterest_pipeline.config import crash_at
-from pinterest_pipeline.engines.base import clean_schema
-from pinterest_pipeline.engines.duckdb import DuckDBEngine
+from pinterest_pipeline.engines.base import Engine, clean_schema
 from pinterest_pipeline.errors import BadInput, RecordsExpired, StreamReplaced, UnknownTopic
 from pinterest_pipeline.eventlog.base import StoredRecord
 from pinterest_pipeline.eventlog.sequence import shard_id
@@ -67,7 +66,7 @@ class Told:
 class StreamLoader:
     """Micro-batches of the three streams into their Delta tables. One process at a time; hold `only_one`."""
 
-    def __init__(self, workspace: Workspace, engine: DuckDBEngine, log: StreamLog) -> None:
+    def __init__(self, workspace: Workspace, engine: Engine, log: StreamLog) -> None:
         self._settings = workspace.settings
         self._workspace = workspace
         self._engine = engine

@@ -118,3 +118,12 @@ def test_a_working_folder_that_is_a_file_is_one_clear_message(tmp_path: Path) ->
     assert done.returncode == 4
     assert "Traceback" not in done.stderr
     assert "file" in done.stderr
+
+
+def test_spark_gives_the_same_answers(tmp_path: Path) -> None:
+    path = generated(tmp_path, 60)
+    printed = demo(tmp_path, "--posts", str(path), "--spark")
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        expected = oracle_answers([json.loads(text) for text in file])
+    assert printed["answers"] == {"batch": expected, "stream": expected}
+    assert printed["account"]["balanced"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pinterest_pipeline.config import KinesisSettings, Settings, StreamSettings
-from pinterest_pipeline.engines.duckdb import DuckDBEngine
+from pinterest_pipeline.engines.base import Engine
 from pinterest_pipeline.errors import BadInput, RecordsExpired, SettingError, StreamReplaced
 from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
@@ -27,7 +27,7 @@ USER = names.stream("124df56aef51", "user")
 class Stage:
     """A working folder, its streams by a clock that is moved, and loaders in it."""
 
-    def __init__(self, folder: Path, engine: DuckDBEngine, **settings: Any) -> None:
+    def __init__(self, folder: Path, engine: Engine, **settings: Any) -> None:
         self.settings = Settings(
             data=folder, stream=StreamSettings(**settings), kinesis=KinesisSettings(transition_seconds=0)
         )
@@ -67,13 +67,13 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBEngine]:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     with Workspace(Settings(data=tmp_path_factory.mktemp("engine"))).engine() as engine:
         yield engine
 
 
 @pytest.fixture
-def stages(tmp_path: Path, engine: DuckDBEngine) -> Iterator[Callable[..., Stage]]:
+def stages(tmp_path: Path, engine: Engine) -> Iterator[Callable[..., Stage]]:
     made: list[Stage] = []
 
     def make(**settings: Any) -> Stage:

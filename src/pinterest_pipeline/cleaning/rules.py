@@ -1,8 +1,9 @@
 """What is dirty and what it becomes, what a column must look like, and the clean columns: all as data.
 
-Every expression is Spark SQL that DuckDB reads alike (through sqlglot). Two traps are stepped around here:
-a regular expression ends in `\\z`, since Java's `$` also matches before a last newline; and a text is
-guarded by a regular expression before TRY_CAST, since engines differ in what they forgive.
+Every expression is Spark SQL that DuckDB reads alike (through sqlglot). Three traps are stepped around here:
+a regular expression ends in `\\z`, since Java's `$` also matches before a last newline; a text is guarded
+by a regular expression before TRY_CAST, since engines differ in what they forgive; and there is no TRIM,
+for which DuckDB takes a no-break space for a blank.
 """
 
 from dataclasses import dataclass
@@ -98,6 +99,7 @@ def _followers(column: str) -> Conversion:
     """Counts as 437, 26k, 1.5M: exact decimals, never floating point, rounded half up.
 
     27 digits leave room for the factor: DuckDB raises on an overflow, which would stop a whole batch.
+    A JSON number may have an exponent by the time it is text: engines spell 26000000.0 differently.
     """
     number = f"TRY_CAST(SUBSTRING(`{column}`, 1, LENGTH(`{column}`) - 1) AS DECIMAL(27, 9))"
     suffixes = "\n    ".join(
@@ -109,8 +111,15 @@ def _followers(column: str) -> Conversion:
         rf"WHEN `{column}` RLIKE '^[0-9]{{1,18}}([.]0{{1,9}})?\\z' "
         f"THEN TRY_CAST(TRY_CAST(`{column}` AS DECIMAL(27, 9)) AS BIGINT)"
     )
+    value = f"TRY_CAST(`{column}` AS DECIMAL(27, 9))"
+    exponent = (
+        rf"WHEN `{column}` RLIKE '^[0-9]{{1,18}}([.][0-9]{{1,17}})?[eE][+]?[0-9]{{1,2}}\\z' "
+        f"THEN CASE WHEN {value} = ROUND({value}) THEN TRY_CAST({value} AS BIGINT) END"
+    )
     return Conversion(
-        column, f"CASE\n    {suffixes}\n    {plain}\n  END", "a count such as 437, 26k, 1.5M or 2B"
+        column,
+        f"CASE\n    {suffixes}\n    {plain}\n    {exponent}\n  END",
+        "a count such as 437, 26k, 1.5M or 2B",
     )
 
 
