@@ -29,6 +29,8 @@ QUOTA_SHARDS = 10
 QUOTA_RECORDS = 1_000
 """Records that a shard of Kinesis takes in a second, of 1,000 bytes each."""
 QUOTA_SECONDS = 60
+QUOTA_CLIENTS = 16
+"""So many that none of them is the limit: each sends 625 records a second."""
 
 
 class Load(NamedTuple):
@@ -89,7 +91,7 @@ def _quota(cache: Path, folder: Path) -> None:
         _make(address, QUOTA_SHARDS)
         for offered, seconds in ((1, QUOTA_SECONDS), (2, QUOTA_SECONDS // 3)):
             sleep(1.0)  # the buckets are full again
-            load = _loaded(address, pid, request, seconds, CLIENTS * BATCH / (offered * most))
+            load = _loaded(address, pid, request, seconds, QUOTA_CLIENTS, BATCH / (offered * most))
             print(
                 f"{QUOTA_SHARDS} shards with limits, {offered * most:,} records/s of 1,000 bytes offered for"
                 f" {seconds} s: {load.rate:,.0f} acknowledged a second, {load.refused:,} throttled"
@@ -122,22 +124,26 @@ def _request(folder: Path, entries: Iterable[tuple[bytes, str, str | None]]) -> 
     return path
 
 
-def _loaded(address: str, pid: int, request: Path, seconds: float, period: float = 0.0) -> Load:
+def _loaded(
+    address: str, pid: int, request: Path, seconds: float, clients: int = CLIENTS, apart: float = 0.0
+) -> Load:
+    """What clients see whose requests together are so many seconds apart, or follow their answers at once."""
+    period = clients * apart
     command = [sys.executable, "-m", "bench.kinesis_load", address, str(request), str(seconds), str(period)]
-    clients = [
+    processes = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(CLIENTS)
+        for _ in range(clients)
     ]
-    for client in clients:
+    for client in processes:
         assert client.stdout is not None
         client.stdout.readline()
     before, start = cpu(pid), time.time() + 0.5
-    for number, client in enumerate(clients):
+    for number, client in enumerate(processes):
         assert client.stdin is not None
-        client.stdin.write(f"{start + number * period / CLIENTS}\n")
+        client.stdin.write(f"{start + number * apart}\n")
         client.stdin.flush()
-    said = [client.communicate()[0] for client in clients]
-    if any(client.returncode for client in clients):
+    said = [client.communicate()[0] for client in processes]
+    if any(client.returncode for client in processes):
         raise RuntimeError("a client got no answer, or a wrong one")
     found = [json.loads(one) for one in said]
     spent, took = cpu(pid) - before, max(one["seconds"] for one in found)

@@ -23,7 +23,7 @@ from pinterest_pipeline.gateway.plans import Plan
 from pinterest_pipeline.gateway.server import bind, serve
 folder, figures = Path(sys.argv[1]), Figures()
 settings = GatewaySettings(access=sys.argv[2], consumer_max_wait_seconds=0.1)
-topics = SqliteEventLog(folder / "topics.sqlite", kafka_partition, 2**20)
+topics = SqliteEventLog(folder / "topics.sqlite", kafka_partition, 2**20, session_seconds=3_600)
 streams = SqliteStreamLog(folder / "streams.sqlite", 2**20)
 for log in (topics, streams):
     log.create("known", 2)
