@@ -18,7 +18,7 @@ FIRST_LINE = "# Databricks notebook source"
 _CELLS = re.compile(r"^# COMMAND ----------\s*$", re.MULTILINE)
 
 
-class NotebookExit(Exception):  # noqa: N818 - it is none of a notebook's errors
+class NotebookExit(Exception):
     """`dbutils.notebook.exit` was called."""
 
 
