@@ -2,10 +2,12 @@
 # MAGIC %md
 # MAGIC # The streaming branch: three streams, cleaned as they come, into three Delta tables
 # MAGIC
-# MAGIC Reads the streams `streaming-<id>-pin`, `-geo` and `-user`, cleans each record by the rules of the package
-# MAGIC and merges it into `<id>_pin_table`, `<id>_geo_table` and `<id>_user_table`: of each post the newest version
-# MAGIC stays. What cannot be cleaned goes into `quarantine` with its reason. It may be stopped or killed anywhere
-# MAGIC and started again: each record counts once, as long as its checkpoint is there.
+# MAGIC Reads the streams `streaming-<id>-pin`, `-geo` and `-user`, cleans each record by the rules of the
+# MAGIC package and merges it into `<id>_pin_table`, `<id>_geo_table` and `<id>_user_table`: of each post the
+# MAGIC newest version stays. What cannot be cleaned goes into `quarantine` with its reason.
+# MAGIC
+# MAGIC It may be stopped or killed anywhere and started again: each record counts once, as long as its
+# MAGIC checkpoint is there.
 # MAGIC
 # MAGIC It needs the wheel of the package. On Databricks the source `kinesis` is built in; on other Sparks the
 # MAGIC package brings one with the same options and rows.
@@ -22,9 +24,8 @@ from pinterest_pipeline.records.names import TABLES, Table
 from pinterest_pipeline.stream_notebook import access, default
 
 if TYPE_CHECKING:
-    from pyspark.sql.streaming.query import StreamingQuery
-
     from pinterest_pipeline.notebook import dbutils, display, spark
+    from pyspark.sql.streaming.query import StreamingQuery
 
 # COMMAND ----------
 

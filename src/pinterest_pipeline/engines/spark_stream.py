@@ -92,7 +92,9 @@ def _write(tables: StreamTables, table: Table, checkpoint: str, marked: "DataFra
     try:
         bad = quarantined(spark, marked, table, "stream")
         query = _query_id(spark, checkpoint)
-        if not bad.isEmpty():
+        has_bad = not bad.isEmpty()
+        crash_at("spark-read")
+        if has_bad:
             with _transaction(spark, f"{query} quarantine", batch):
                 bad.createOrReplaceTempView(_BATCH)
                 spark.sql(f"INSERT INTO {tables.quarantine()} SELECT * FROM {_BATCH}")
