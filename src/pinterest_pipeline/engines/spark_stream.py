@@ -39,7 +39,7 @@ def landed_lines(records: "DataFrame") -> "DataFrame":
     """The rows of Kinesis as lines in `VALUE`, as they are in the embedded branch, position and all."""
     from pyspark.sql import functions as f
 
-    line = f.udf(_line, "string")
+    line = f.udf(_line, "string", useArrow=False)
     milliseconds = f.unix_millis("approximateArrivalTimestamp")
     return records.select(line("data", "stream", "shardId", "sequenceNumber", milliseconds).alias(VALUE))
 
