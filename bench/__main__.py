@@ -4,7 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from bench import answers, freshness, gateway, ingest, sink
+from bench import answers, freshness, freshness_spark, gateway, ingest, sink
 
 
 def main() -> None:
@@ -29,6 +29,7 @@ def main() -> None:
             answers.run(Path(folder), arguments.posts)
         if "freshness" in arguments.what:
             freshness.run(Path(folder), arguments.seconds)
+            freshness.measure(Path(folder) / "freshness-spark", freshness_spark.SPARK, arguments.seconds, 0)
 
 
 if __name__ == "__main__":

@@ -90,21 +90,28 @@ def _write(tables: StreamTables, table: Table, checkpoint: str, marked: "DataFra
     crash_at("spark-planned")
     marked.persist()
     try:
-        bad = quarantined(spark, marked, table, "stream")
-        query = _query_id(spark, checkpoint)
-        has_bad = not bad.isEmpty()
-        crash_at("spark-read")
-        if has_bad:
-            with _transaction(spark, f"{query} quarantine", batch):
-                bad.createOrReplaceTempView(_BATCH)
-                spark.sql(f"INSERT INTO {tables.quarantine()} SELECT * FROM {_BATCH}")
-        crash_at("spark-quarantined")
-        newest(marked, table, "stream").createOrReplaceTempView(_BATCH)
-        with _transaction(spark, f"{query} clean", batch):
-            spark.sql(_merge(tables.name(table)))
+        if not marked.isEmpty():
+            _set_aside_and_merge(tables, table, _query_id(spark, checkpoint), marked, batch)
         crash_at("spark-committed")
     finally:
         marked.unpersist()
+
+
+def _set_aside_and_merge(
+    tables: StreamTables, table: Table, query: str, marked: "DataFrame", batch: int
+) -> None:
+    spark = marked.sparkSession
+    bad = quarantined(spark, marked, table, "stream")
+    has_bad = not bad.isEmpty()
+    crash_at("spark-read")
+    if has_bad:
+        bad.createOrReplaceTempView(_BATCH)
+        with _transaction(spark, f"{query} quarantine", batch):
+            spark.sql(f"INSERT INTO {tables.quarantine()} SELECT * FROM {_BATCH}")
+    crash_at("spark-quarantined")
+    newest(marked, table, "stream").createOrReplaceTempView(_BATCH)
+    with _transaction(spark, f"{query} clean", batch):
+        spark.sql(_merge(tables.name(table)))
 
 
 def _merge(target: str) -> str:
