@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from bench import answers, freshness, gateway, ingest, kinesis, scale, sink, sink_memory
+from bench import answers, freshness, freshness_spark, gateway, ingest, kinesis, scale, sink, sink_memory
 
 _RUNS: Final[dict[str, Callable[[Path, argparse.Namespace], None]]] = {
     "ingest": lambda folder, _: ingest.run(folder),
@@ -15,6 +15,9 @@ _RUNS: Final[dict[str, Callable[[Path, argparse.Namespace], None]]] = {
     "answers": lambda folder, asked: answers.run(folder, asked.posts),
     "kinesis": lambda folder, _: kinesis.run(folder),
     "freshness": lambda folder, asked: freshness.run(folder, asked.seconds),
+    "freshness-spark": lambda folder, asked: freshness.measure(
+        folder / "freshness-spark", freshness_spark.SPARK, asked.seconds, 0
+    ),
     "memory": lambda folder, asked: sink_memory.run(folder, asked.posts),
     "scale": lambda folder, asked: scale.run(folder, asked.posts),
 }

@@ -26,6 +26,7 @@ from pinterest_pipeline.config.settings import (
     crash_at,
     explained,
     load_settings,
+    on_databricks,
     remember,
     variables,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "explained",
     "load_credentials",
     "load_settings",
+    "on_databricks",
     "remember",
     "variables",
 ]
