@@ -3,19 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from pinterest_pipeline.cleaning.rules import (
-    CLEAN_COLUMNS,
-    CONVERSIONS,
-    POSITIONS,
-    Conversion,
-    Rule,
-    literal,
-    rules_of,
-)
+from pinterest_pipeline.cleaning.checks import checks_of
+from pinterest_pipeline.cleaning.rules import CLEAN_COLUMNS, CONVERSIONS, POSITIONS, Rule, rules_of
 from pinterest_pipeline.records.names import Branch, Table
 from pinterest_pipeline.records.schemas import POSITION_COLUMNS, RAW, RAW_BASE64, SOURCE_COLUMNS
-
-_SHOWN: Final = 100  # characters of a wrong value that a reason repeats
 
 _NEWEST_FIRST: Final[dict[Branch, tuple[str, ...]]] = {
     "batch": ("`_timestamp` DESC", "`_partition` DESC", "`_offset` DESC"),
@@ -48,13 +39,22 @@ def clean_select(table: Table, branch: Branch, source: str, carry: Sequence[str]
     `_rules`   int, bit n set: rule n of `rules_of(table)` replaced a value,
     `_reason`  why the row belongs in quarantine; null when it is good.
     """
-    conversions = (*POSITIONS[branch], *CONVERSIONS[table])
+    converted = converted_select(table, branch, source, carry)
+    return finished_select(table, branch, f"(\n{converted}\n)", carry)
+
+
+def converted_select(table: Table, branch: Branch, source: str, carry: Sequence[str] = ()) -> str:
+    """The inner half of `clean_select`: each column in its type, beside the text (rules applied) of it."""
     kept = [f"`{name}`" for name in carry]
+    return _converted(table, branch, kept, _ruled(table, branch, source, kept))
+
+
+def finished_select(table: Table, branch: Branch, source: str, carry: Sequence[str] = ()) -> str:
+    """The outer half of `clean_select`, over the result of `converted_select`."""
     finals = [f"{sql} AS `{name}`" for name, sql in CLEAN_COLUMNS[table].items()]
-    positions = [f"`{name}`" for name in POSITION_COLUMNS[branch]]
-    marks = ["`_text_ind` AS `_ind`", "`_rules`", f"{_reason(conversions)} AS `_reason`"]
-    converted = _converted(table, conversions, kept, _ruled(table, branch, source, kept))
-    return _select([*finals, *positions, *kept, *marks], f"(\n{converted}\n)")
+    kept = [f"`{name}`" for name in (*POSITION_COLUMNS[branch], *carry)]
+    marks = ["`_text_ind` AS `_ind`", "`_rules`", f"{_reason(table, branch)} AS `_reason`"]
+    return _select([*finals, *kept, *marks], source)
 
 
 def changes_select(table: Table, source: str) -> str:
@@ -95,8 +95,8 @@ def _mask(rules: Sequence[Rule]) -> str:
     return " + ".join(masks) or "0"
 
 
-def _converted(table: Table, conversions: Sequence[Conversion], kept: Sequence[str], source: str) -> str:
-    """Every column in its type, beside the text it was read from."""
+def _converted(table: Table, branch: Branch, kept: Sequence[str], source: str) -> str:
+    conversions = (*POSITIONS[branch], *CONVERSIONS[table])
     typed = {conversion.column: conversion for conversion in conversions}
     plain = [f"`{name}`" for name in SOURCE_COLUMNS[table] if name not in typed and name != "index"]
     converted = [f"{c.sql} AS `{c.column}`" for c in conversions]
@@ -105,27 +105,9 @@ def _converted(table: Table, conversions: Sequence[Conversion], kept: Sequence[s
     return _select([*plain, *converted, *texts, *others], f"(\n{source}\n)")
 
 
-def _reason(conversions: Sequence[Conversion]) -> str:
-    whole = [
-        f"WHEN `{RAW}` IS NOT NULL THEN {_wrong('value', 'a readable JSON object', RAW)}",
-        f"WHEN `{RAW_BASE64}` IS NOT NULL THEN {_wrong('value', 'UTF-8 text', RAW_BASE64)}",
-    ]
-    missing = [
-        f"WHEN `_text_{c.column}` IS NULL THEN {literal(f'{c.column}: expected {c.expected}, got nothing')}"
-        for c in conversions
-        if c.required
-    ]
-    unfit = [
-        f"WHEN `{c.column}` IS NULL AND `_text_{c.column}` IS NOT NULL "
-        f"THEN {_wrong(c.column, c.expected, f'_text_{c.column}')}"
-        for c in conversions
-    ]
-    return "CASE\n  " + "\n  ".join([*whole, *missing, *unfit]) + "\nEND"
-
-
-def _wrong(column: str, expected: str, found: str) -> str:
-    begin = literal(f'{column}: expected {expected}, got "')
-    return f"CONCAT({begin}, SUBSTRING(`{found}`, 1, {_SHOWN}), '\"')"
+def _reason(table: Table, branch: Branch) -> str:
+    failures = [f"WHEN {check.fails} THEN {check.reason}" for check in checks_of(table, branch)]
+    return "CASE\n  " + "\n  ".join(failures) + "\nEND"
 
 
 def _select(columns: Iterable[str], source: str) -> str:
