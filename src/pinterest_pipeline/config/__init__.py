@@ -25,6 +25,7 @@ from pinterest_pipeline.config.settings import (
     crash_at,
     explained,
     load_settings,
+    on_databricks,
     remember,
     variables,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "explained",
     "load_credentials",
     "load_settings",
+    "on_databricks",
     "remember",
     "variables",
 ]

@@ -184,6 +184,11 @@ def _joined(location: tuple[int | str, ...]) -> str:
     return "__".join(str(part) for part in location).upper()
 
 
+def on_databricks() -> bool:
+    """Whether this process runs on Databricks, by the variable that every runtime of it sets."""
+    return "DATABRICKS_RUNTIME_VERSION" in os.environ
+
+
 _CRASH_VARIABLE = PREFIX + "CRASH_AT"
 _passes: dict[str, int] = {}
 
