@@ -12,7 +12,7 @@ _SHOWN: Final = 100  # characters of a wrong value that a reason repeats
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`fails` (never null) and `reason` are Spark SQL over the columns of `converted_select`."""
+    """`fails` (never null) and `reason` are Spark SQL over the typed columns of `clean_steps`."""
 
     name: str
     fails: str

@@ -31,6 +31,15 @@ def newest_first(branch: Branch) -> list[str]:
     return list(_NEWEST_FIRST[branch])
 
 
+def newness(branch: Branch, relation: str) -> str:
+    """One value for a row of `relation`, an alias of a clean table: the larger it is, the newer the position."""
+    parts = [
+        expression.removesuffix(" DESC").replace("`_", f"{relation}.`_")
+        for expression in newest_first(branch)
+    ]
+    return f"STRUCT({', '.join(parts)})"
+
+
 def clean_select(table: Table, branch: Branch, source: str, carry: Sequence[str] = ()) -> str:
     """Spark SQL that cleans the raw relation `source`, row by row: a stream has no DISTINCT, no window.
 
@@ -39,22 +48,20 @@ def clean_select(table: Table, branch: Branch, source: str, carry: Sequence[str]
     `_rules`   int, bit n set: rule n of `rules_of(table)` replaced a value,
     `_reason`  why the row belongs in quarantine; null when it is good.
     """
-    converted = converted_select(table, branch, source, carry)
-    return finished_select(table, branch, f"(\n{converted}\n)", carry)
+    inner = source
+    for columns in clean_steps(table, branch, carry):
+        sql = _select(columns, inner)
+        inner = f"(\n{sql}\n)"
+    return sql
 
 
-def converted_select(table: Table, branch: Branch, source: str, carry: Sequence[str] = ()) -> str:
-    """The inner half of `clean_select`: each column in its type, beside the text (rules applied) of it."""
+def clean_steps(table: Table, branch: Branch, carry: Sequence[str] = ()) -> tuple[list[str], ...]:
+    """The three projections that `clean_select` puts into each other, innermost first, for frames instead of SQL.
+
+    The rules applied; each column in its type beside its text, which is what a `Check` looks at; the result.
+    """
     kept = [f"`{name}`" for name in carry]
-    return _converted(table, branch, kept, _ruled(table, branch, source, kept))
-
-
-def finished_select(table: Table, branch: Branch, source: str, carry: Sequence[str] = ()) -> str:
-    """The outer half of `clean_select`, over the result of `converted_select`."""
-    finals = [f"{sql} AS `{name}`" for name, sql in CLEAN_COLUMNS[table].items()]
-    kept = [f"`{name}`" for name in (*POSITION_COLUMNS[branch], *carry)]
-    marks = ["`_text_ind` AS `_ind`", "`_rules`", f"{_reason(table, branch)} AS `_reason`"]
-    return _select([*finals, *kept, *marks], source)
+    return (_ruled(table, branch, kept), _converted(table, branch, kept), _finished(table, branch, kept))
 
 
 def changes_select(table: Table, source: str) -> str:
@@ -66,7 +73,7 @@ def changes_select(table: Table, source: str) -> str:
     return _select(counts or ["COUNT(*) AS `rows`"], source)
 
 
-def _ruled(table: Table, branch: Branch, source: str, kept: Sequence[str]) -> str:
+def _ruled(table: Table, branch: Branch, kept: Sequence[str]) -> list[str]:
     """Raw text with the rules applied, still text."""
     rules = rules_of(table)
     columns = []
@@ -76,7 +83,7 @@ def _ruled(table: Table, branch: Branch, source: str, kept: Sequence[str]) -> st
             columns.append("COALESCE(`ind`, `index`) AS `ind`")
         elif name != "index":
             columns.append(f"{_replaced(name, mine)} AS `{name}`" if mine else f"`{name}`")
-    return _select([*columns, f"{_mask(rules)} AS `_rules`", *kept], source)
+    return [*columns, f"{_mask(rules)} AS `_rules`", *kept]
 
 
 def _replaced(column: str, rules: Iterable[Rule]) -> str:
@@ -95,14 +102,21 @@ def _mask(rules: Sequence[Rule]) -> str:
     return " + ".join(masks) or "0"
 
 
-def _converted(table: Table, branch: Branch, kept: Sequence[str], source: str) -> str:
+def _converted(table: Table, branch: Branch, kept: Sequence[str]) -> list[str]:
+    """Every column in its type, beside the text it was read from."""
     conversions = (*POSITIONS[branch], *CONVERSIONS[table])
     typed = {conversion.column: conversion for conversion in conversions}
     plain = [f"`{name}`" for name in SOURCE_COLUMNS[table] if name not in typed and name != "index"]
     converted = [f"{c.sql} AS `{c.column}`" for c in conversions]
     texts = [f"`{c.column}` AS `_text_{c.column}`" for c in conversions]
-    others = [f"`{RAW}`", f"`{RAW_BASE64}`", "`_rules`", *kept]
-    return _select([*plain, *converted, *texts, *others], f"(\n{source}\n)")
+    return [*plain, *converted, *texts, f"`{RAW}`", f"`{RAW_BASE64}`", "`_rules`", *kept]
+
+
+def _finished(table: Table, branch: Branch, kept: Sequence[str]) -> list[str]:
+    finals = [f"{sql} AS `{name}`" for name, sql in CLEAN_COLUMNS[table].items()]
+    positions = [f"`{name}`" for name in POSITION_COLUMNS[branch]]
+    marks = ["`_text_ind` AS `_ind`", "`_rules`", f"{_reason(table, branch)} AS `_reason`"]
+    return [*finals, *positions, *kept, *marks]
 
 
 def _reason(table: Table, branch: Branch) -> str:

@@ -6,7 +6,7 @@ import sqlglot
 
 from pinterest_pipeline.cleaning.checks import checks_of, expectations
 from pinterest_pipeline.cleaning.rules import CONVERSIONS, POSITIONS
-from pinterest_pipeline.cleaning.select import clean_select, converted_select, raw_columns
+from pinterest_pipeline.cleaning.select import clean_select, clean_steps, raw_columns
 from pinterest_pipeline.records.names import BRANCHES, TABLES, Branch, Table
 from tests.landing import land
 
@@ -36,9 +36,9 @@ def test_a_row_has_a_reason_exactly_when_an_expectation_does_not_hold(
             f"CREATE VIEW raw AS FROM read_json('{file}', format='nd', columns={columns}, ignore_errors=true)"
         )
         count = "SELECT COUNT(*) FROM"
-        good = f"{count} ({converted_select(table, branch, 'raw')}) WHERE " + " AND ".join(
-            f"({predicate})" for predicate in expectations(table, branch).values()
-        )
+        ruled, typed, _ = (", ".join(columns) for columns in clean_steps(table, branch))
+        holds = " AND ".join(f"({predicate})" for predicate in expectations(table, branch).values())
+        good = f"{count} (SELECT {typed} FROM (SELECT {ruled} FROM raw)) WHERE {holds}"
         clean = f"{count} ({clean_select(table, branch, 'raw')}) WHERE _reason IS NULL"
         counts = [connection.execute(translated(sql)).fetchone() for sql in (good, clean)]
     bad = 4 if table != "user" else 5
