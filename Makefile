@@ -6,10 +6,10 @@ UV     := $(BIN)/uv
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
 unexport VIRTUAL_ENV
 
-# What --kafka and --s3 start is not part of the runtime.
-RUNTIME := $(if $(filter --kafka --s3,$(ARGS)),.venv/.extras,.venv/.runtime)
+# What --kafka, --s3 and --spark start is not part of the runtime.
+RUNTIME := .venv/.runtime $(if $(filter --kafka --s3,$(ARGS)),.venv/.extras) $(if $(filter --spark,$(ARGS)),.venv/.spark)
 
-.PHONY: help setup extras demo up test check fuzz bench clean
+.PHONY: help setup extras spark demo up test check fuzz bench clean
 help:   ## list the chores
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
 
@@ -20,6 +20,8 @@ up: $(RUNTIME)  ## start every room of the pipeline and keep it running
 	@$(BIN)/pinpipe up $(ARGS)
 
 extras: .venv/.extras  ## add the optional parts: Kafka, an S3 server, AWS's logins
+
+spark: .venv/.spark  ## add Spark, with Delta and a Java
 
 setup: .venv/.dev  ## make the environment (.venv) from uv.lock, with the developers' tools
 
@@ -61,6 +63,11 @@ $(UV):
 	@$(UV) sync --quiet --frozen --inexact --no-dev --extra kafka --extra kafka-server --extra aws --extra s3-server --compile-bytecode
 	@touch $@ .venv/.runtime
 
+.venv/.spark: $(UV) pyproject.toml uv.lock
+	@echo "adding Spark, Delta and Java to .venv ..."
+	@$(UV) sync --quiet --frozen --inexact --no-dev --extra spark --compile-bytecode
+	@touch $@ .venv/.runtime
+
 .venv/.dev: $(UV) pyproject.toml uv.lock
 	@$(UV) sync --quiet --frozen --inexact --compile-bytecode
-	@touch $@ .venv/.runtime .venv/.extras
+	@touch $@ .venv/.runtime .venv/.extras .venv/.spark

@@ -3,14 +3,19 @@
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pinterest_pipeline.broker.node import Node
-from pinterest_pipeline.config import ObjectSettings, Settings
+from pinterest_pipeline.config import EngineSettings, ObjectSettings, Settings
+from pinterest_pipeline.engines.spark_session import spark_session
 from pinterest_pipeline.errors import MissingPart
 from pinterest_pipeline.s3server.address import object_settings
 from pinterest_pipeline.s3server.server import S3Server
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 CACHE = Path(Settings.model_fields["cache"].default)
 
@@ -40,3 +45,11 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSettings]:
 def s3_prefix(s3: ObjectSettings) -> ObjectSettings:
     """The same server, with a prefix that no other test has."""
     return s3.model_copy(update={"url": f"{s3.url}/{secrets.token_hex(8)}"})
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
+    """A Spark session on this machine, with Delta: what asks for it is a test of real parts (`services`)."""
+    settings = EngineSettings(threads=2, spark_memory="1g")
+    with spark_session(settings, CACHE, tmp_path_factory.mktemp("spark"), lambda _: None) as session:
+        yield session

@@ -170,7 +170,8 @@ class MissingPart(Fatal):
 
     def __init__(self, problem: str, extra: str) -> None:
         """`extra` is the name of the group of dependencies that brings the part."""
-        super().__init__(problem, f"in the project's folder: make extras, or pip install '.[{extra}]'")
+        chore = "spark" if extra == "spark" else "extras"
+        super().__init__(problem, f"in the project's folder: make {chore}, or pip install '.[{extra}]'")
 
 
 class Disagreement(Fatal):

@@ -243,9 +243,17 @@ class KinesisSettings(Group):
 
 
 class EngineSettings(Group):
+    name: Literal["duckdb", "spark"] = Field(
+        "duckdb", description="Who cleans and answers: duckdb, or spark (an optional part)."
+    )
     memory_limit: str = Field(
         "1GB",
         pattern=r"^[0-9]+(\.[0-9]+)?\s?(MB|GB|MiB|GiB)$",
         description="Memory DuckDB may use before it spills to disk.",
     )
-    threads: int = Field(0, ge=0, description="Threads DuckDB uses; 0 takes one for each core.")
+    spark_memory: str = Field(
+        "2g",
+        pattern=r"^[1-9][0-9]*[mg]$",
+        description="Heap of Spark's JVM on this machine, in Spark's own form; what is more spills to disk.",
+    )
+    threads: int = Field(0, ge=0, description="Threads the engine uses; 0 takes one for each core.")
