@@ -77,8 +77,12 @@ class Dbutils:
     """`dbutils`, as far as notebooks here use it."""
 
     def __init__(
-        self, widgets: Mapping[str, str] | None = None, secrets: Mapping[tuple[str, str], str] | None = None
+        self,
+        widgets: Mapping[str, str] | None = None,
+        secrets: Mapping[tuple[str, str], str] | None = None,
+        fs: Any = None,
     ) -> None:
+        self.fs = fs
         self.widgets = Widgets(widgets or {})
         self.secrets = Secrets(secrets or {})
         self.notebook = Notebook()
@@ -111,6 +115,7 @@ def run_notebook(
         "spark": spark,
         "dbutils": tools,
         "display": Display(),
+        "displayHTML": Display(),
     }
     try:
         for number, cell in enumerate(cells(path.read_text(encoding="utf-8")), 1):

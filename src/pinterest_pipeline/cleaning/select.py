@@ -31,12 +31,13 @@ def newest_first(branch: Branch) -> list[str]:
     return list(_NEWEST_FIRST[branch])
 
 
-def newness(branch: Branch, relation: str) -> str:
-    """One value for a row of `relation`, an alias of a clean table: the larger it is, the newer the position."""
-    parts = [
-        expression.removesuffix(" DESC").replace("`_", f"{relation}.`_")
-        for expression in newest_first(branch)
-    ]
+def newness(branch: Branch, alias: str = "") -> str:
+    """Spark SQL for the position of a row of a clean table as one value: the larger, the newer."""
+    columns = [f"`{name}`" for name in POSITION_COLUMNS[branch]]
+    parts = [part.removesuffix(" DESC") for part in newest_first(branch)]
+    if alias:
+        for column in columns:
+            parts = [part.replace(column, f"{alias}.{column}") for part in parts]
     return f"STRUCT({', '.join(parts)})"
 
 
@@ -56,9 +57,9 @@ def clean_select(table: Table, branch: Branch, source: str, carry: Sequence[str]
 
 
 def clean_steps(table: Table, branch: Branch, carry: Sequence[str] = ()) -> tuple[list[str], ...]:
-    """The three projections that `clean_select` puts into each other, innermost first, for frames instead of SQL.
+    """The three projections that `clean_select` puts into each other, for frames instead of SQL.
 
-    The rules applied; each column in its type beside its text, which is what a `Check` looks at; the result.
+    First the rules; then each column in its type beside its text, as a `Check` needs it; then the result.
     """
     kept = [f"`{name}`" for name in carry]
     return (_ruled(table, branch, kept), _converted(table, branch, kept), _finished(table, branch, kept))

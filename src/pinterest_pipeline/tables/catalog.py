@@ -1,17 +1,21 @@
-"""Delta tables in a schema of a Spark catalog (Unity Catalog on Databricks): rows merged in, so that any batch
-may come twice, whole or in part, and may come again after newer ones."""
+# ruff: noqa: S608 - the SQL is put together from names and expressions of this package
+"""Delta tables in a schema of a Spark catalog, such as Unity Catalog.
+
+Rows are merged in: any batch may come twice, whole or in part, and again after newer ones.
+"""
 
 from dataclasses import dataclass
+from typing import Final
 
-from delta.tables import DeltaTable
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as f
 
 from pinterest_pipeline.cleaning.select import newest_first, newness
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.names import Branch
 from pinterest_pipeline.records.names import Table as TableName
 from pinterest_pipeline.records.schemas import POSITION_COLUMNS
+
+_ROWS: Final = "_rows_to_merge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +43,30 @@ class CatalogSchema:
         first = f"ROW_NUMBER() OVER (PARTITION BY `ind` ORDER BY {', '.join(newest_first(self.branch))})"
         newest = rows.selectExpr("*", f"{first} AS `_place`").where("`_place` = 1").drop("_place")
         is_newer = f"{newness(self.branch, 'source')} > {newness(self.branch, 'target')}"
-        merge = self._target(self.clean_table(table), rows).merge(
-            newest.alias("source"), f.expr("target.`ind` = source.`ind`")
+        _merge(
+            self.clean_table(table),
+            newest,
+            f"target.`ind` = source.`ind` WHEN MATCHED AND {is_newer} THEN UPDATE SET *",
         )
-        merge.whenMatchedUpdateAll(f.expr(is_newer)).whenNotMatchedInsertAll().execute()
 
     def set_aside(self, rows: DataFrame) -> None:
-        """Add rows to the quarantine that are not in it yet: the same table, position and text are the same row."""
-        same = " AND ".join(
-            f"target.`{name}` <=> source.`{name}`"
-            for name in ("table_name", *POSITION_COLUMNS[self.branch], "raw")
+        """Add the rows to the quarantine that are not in it: one of the same table, position and text."""
+        key = ("table_name", *POSITION_COLUMNS[self.branch], "raw")
+        _merge(
+            self.quarantine_table(),
+            rows,
+            " AND ".join(f"target.`{name}` <=> source.`{name}`" for name in key),
         )
-        merge = self._target(self.quarantine_table(), rows).merge(rows.alias("source"), f.expr(same))
-        merge.whenNotMatchedInsertAll().execute()
-
-    def _target(self, name: str, rows: DataFrame) -> DeltaTable:
-        made = DeltaTable.createIfNotExists(rows.sparkSession).tableName(name).addColumns(rows.schema)
-        return made.execute().alias("target")
 
     def _full_name(self, table: str) -> str:
         return ".".join(f"`{part.replace('`', '``')}`" for part in (self.catalog, self.schema, table))
+
+
+def _merge(table: str, rows: DataFrame, matched: str) -> None:
+    """Insert the rows that do not match `matched`: the condition, and what to do with those that do."""
+    rows.createOrReplaceTempView(_ROWS)
+    spark = rows.sparkSession
+    spark.sql(f"CREATE TABLE IF NOT EXISTS {table} USING delta AS SELECT * FROM {_ROWS} WHERE FALSE")
+    spark.sql(
+        f"MERGE INTO {table} AS target USING {_ROWS} AS source ON {matched} WHEN NOT MATCHED THEN INSERT *"
+    )
