@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from pinterest_pipeline import key_commands, landing_commands, look_commands, server_commands
-from pinterest_pipeline.config import load_settings, remember
+from pinterest_pipeline.config import Settings, load_settings, remember
 from pinterest_pipeline.errors import BadInput, Disagreement, DiskFull, PipelineError, is_disk_full
 from pinterest_pipeline.records.names import BRANCHES, Branch
 from pinterest_pipeline.terminal import configure_log, err, out, show_error
@@ -69,6 +69,11 @@ OnKafka = Annotated[
 OnS3 = Annotated[
     bool, typer.Option("--s3", help="Keep the objects in an S3 server (SeaweedFS) that is started for it.")
 ]
+OnSpark = Annotated[bool, typer.Option("--spark", help="Clean and answer with Spark instead of DuckDB.")]
+EngineOption = Annotated[
+    str | None,
+    typer.Option("--engine", help="duckdb or spark; PINPIPE_ENGINE__NAME if not given.", metavar="ENGINE"),
+]
 ExitWithParent = Annotated[bool, typer.Option("--exit-with-parent", hidden=True)]
 BranchOption = Annotated[str, typer.Option("--branch", help="batch or stream.", metavar="BRANCH")]
 
@@ -109,6 +114,11 @@ def _branch(name: str) -> Branch:
     raise typer.BadParameter(f"'{name}' is neither batch nor stream")
 
 
+def _settings(engine: str | None) -> Settings:
+    """The settings, with another engine if one is named."""
+    return load_settings(**({"engine": {"name": engine}} if engine else {}))
+
+
 def _print_json(value: Any) -> None:
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
 
@@ -122,6 +132,7 @@ def demo(
     ] = None,
     on_kafka: OnKafka = False,
     on_s3: OnS3 = False,
+    on_spark: OnSpark = False,
     as_json: AsJson = False,
 ) -> None:
     """Run everything once: fill, send, land, clean, answer, prove, stop.
@@ -134,7 +145,8 @@ def demo(
     from pinterest_pipeline.terminal import steps
 
     with steps() as progress:
-        chosen = chosen_settings(load_settings(), on_kafka=on_kafka, on_s3=on_s3)
+        settings = _settings("spark" if on_spark else None)
+        chosen = chosen_settings(settings, on_kafka=on_kafka, on_s3=on_s3)
         result = demonstration.run(chosen, posts, count, progress)
     problems = result.outcome.problems + disagreements(result.outcome)
     if as_json:
@@ -156,11 +168,11 @@ def up(on_kafka: OnKafka = False, on_s3: OnS3 = False) -> None:
 
     Example: pinpipe up --kafka --s3
     """
-    from pinterest_pipeline.local import Supervisor, chosen_settings, fetch_servers, stop_event
+    from pinterest_pipeline.local import Supervisor, chosen_settings, fetch_parts, stop_event
     from pinterest_pipeline.workspace import Workspace
 
     settings = chosen_settings(load_settings(), on_kafka=on_kafka, on_s3=on_s3)
-    fetch_servers(settings, err.print)
+    fetch_parts(settings, err.print)
     stop = stop_event()
     with Workspace(settings).only_one("up"):
         if on_kafka or on_s3:
@@ -242,6 +254,7 @@ def load(
     every: Annotated[
         float | None, typer.Option(min=0.1, help="Load again every so many seconds, until Ctrl-C.")
     ] = None,
+    engine_name: EngineOption = None,
     exit_with_parent: ExitWithParent = False,
 ) -> None:
     """Clean new objects into the batch branch's Delta tables; running it twice changes nothing.
@@ -252,7 +265,7 @@ def load(
     from pinterest_pipeline.pipeline import load_batch
     from pinterest_pipeline.workspace import Workspace
 
-    workspace = Workspace(load_settings())
+    workspace = Workspace(_settings(engine_name))
     stop = stop_event(exit_with_parent=exit_with_parent)
     with workspace.engine() as engine:
         _show_loaded(load_batch(workspace, engine))
@@ -307,6 +320,7 @@ def analyse(
     csv: Annotated[
         Path | None, typer.Option(help="Also write one CSV file for each answer into this folder.")
     ] = None,
+    engine_name: EngineOption = None,
 ) -> None:
     """Answer the eight questions.
 
@@ -318,7 +332,7 @@ def analyse(
     from pinterest_pipeline.terminal import show_answer
     from pinterest_pipeline.workspace import Workspace
 
-    workspace = Workspace(load_settings())
+    workspace = Workspace(_settings(engine_name))
     with workspace.engine() as engine:
         found = answers(workspace, engine, _branch(branch))
     if csv:

@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 
 from pinterest_pipeline.config import Settings
 from pinterest_pipeline.errors import Retryable, Unavailable
-from pinterest_pipeline.local import Supervisor, fetch_servers
+from pinterest_pipeline.local import Supervisor, fetch_parts
 from pinterest_pipeline.outcome import Outcome, outcome
 from pinterest_pipeline.pipeline import lags
 from pinterest_pipeline.posts.database import PostDatabase
@@ -71,7 +71,7 @@ def run(
 ) -> Demo:
     """Send `count` posts down each branch and answer; the posts of a file go in the file's order."""
     settings = _own_folder(settings)
-    fetch_servers(settings, lambda text: progress(text, 0, None))
+    fetch_parts(settings, lambda text: progress(text, 0, None))
     database = PostDatabase(make_url(f"sqlite:///{settings.data / 'posts.sqlite'}"))
     supervisor = Supervisor(settings)
     stop = threading.Event()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pinterest_pipeline.broker.distribution import require_parts
 from pinterest_pipeline.config import OWN_S3, Settings, load_credentials
+from pinterest_pipeline.engines.spark_session import spark_parts
 from pinterest_pipeline.errors import PipelineError
 from pinterest_pipeline.gateway.server import bind
 from pinterest_pipeline.local import read_state
@@ -48,6 +49,8 @@ def examine(settings: Settings) -> list[Finding]:
         findings.append(_s3_server())
     elif settings.objects.url:
         findings.append(_objects(settings))
+    if settings.engine.name == "spark":
+        findings.append(_spark())
     return findings
 
 
@@ -112,6 +115,14 @@ def _kafka_node() -> Finding:
     except PipelineError as error:
         return Finding("Kafka's node", False, error.problem, error.remedy)
     return Finding("Kafka's node", True, needed)
+
+
+def _spark() -> Finding:
+    """Whether Spark and a Java for it are here; Delta's jars are fetched when they are needed."""
+    try:
+        return Finding("Spark", True, spark_parts())
+    except PipelineError as error:
+        return Finding("Spark", False, error.problem, error.remedy)
 
 
 def _s3_server() -> Finding:

@@ -22,6 +22,7 @@ from pydantic import BaseModel, SecretStr
 from pinterest_pipeline.broker.distribution import Say, jars
 from pinterest_pipeline.broker.node import node_is_ready
 from pinterest_pipeline.config import OWN_S3, Settings, child_environment
+from pinterest_pipeline.engines.spark_session import fetch_spark
 from pinterest_pipeline.errors import BadInput, Forbidden, PortInUse, SettingError, Unavailable
 from pinterest_pipeline.gateway.server import bind
 from pinterest_pipeline.s3server.server import is_ready
@@ -244,8 +245,10 @@ def chosen_settings(settings: Settings, *, on_kafka: bool, on_s3: bool) -> Setti
     return settings.model_copy(update=update)
 
 
-def fetch_servers(settings: Settings, say: Say) -> None:
-    """Fetch now what the servers of our own need, where somebody sees that it takes a while."""
+def fetch_parts(settings: Settings, say: Say) -> None:
+    """Fetch now what servers of our own and Spark need, where somebody sees that it takes a while."""
+    if settings.engine.name == "spark":
+        fetch_spark(settings.cache, say)
     if any(server.name == "kafka" for server in own_servers(settings)):
         jars(settings.cache, say)
 

@@ -12,8 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from pinterest_pipeline.config import Settings
-from pinterest_pipeline.engines.base import Cleaned
-from pinterest_pipeline.engines.duckdb import DuckDBEngine
+from pinterest_pipeline.engines.base import Cleaned, Engine
 from pinterest_pipeline.errors import Fatal, TopicExists, UnknownTopic
 from pinterest_pipeline.eventlog.base import EventLog, StoredRecord
 from pinterest_pipeline.eventlog.sequence import offset_of, sequence_number, shard_id
@@ -57,14 +56,14 @@ def prepare(settings: Settings, branch: Branch, log: EventLog) -> None:
                 log.create(name, partitions)
 
 
-def load_batch(workspace: Workspace, engine: DuckDBEngine) -> dict[TableName, Loaded]:
+def load_batch(workspace: Workspace, engine: Engine) -> dict[TableName, Loaded]:
     """Load all objects that no commit has seen yet; running it again changes nothing."""
     with workspace.only_one("load"):
         store = workspace.objects()
         return {table: _load_objects(workspace, engine, store, table) for table in TABLES}
 
 
-def _load_objects(workspace: Workspace, engine: DuckDBEngine, store: ObjectStore, table: TableName) -> Loaded:
+def _load_objects(workspace: Workspace, engine: Engine, store: ObjectStore, table: TableName) -> Loaded:
     topic = names.topic(workspace.settings.pipeline_id, table)
     objects = landed_objects(store, workspace.settings.sink.topics_dir, topic)
     sources = {found.name.partition: f"{topic}/{found.name.partition}" for found in objects}
@@ -92,7 +91,7 @@ def _fetched(
 class StreamLoader:
     """Micro-batches of the three streams into their Delta tables. One process at a time; hold `only_one`."""
 
-    def __init__(self, workspace: Workspace, engine: DuckDBEngine, log: SqliteStreamLog) -> None:
+    def __init__(self, workspace: Workspace, engine: Engine, log: SqliteStreamLog) -> None:
         self._workspace = workspace
         self._engine = engine
         self._log = log
@@ -196,7 +195,7 @@ def _position(row: Mapping[str, Any], branch: Branch) -> float:
     return float("inf") if row["_sequence"] is None else offset_of(row["_sequence"])
 
 
-def answers(workspace: Workspace, engine: DuckDBEngine, branch: Branch) -> dict[str, list[dict[str, Any]]]:
+def answers(workspace: Workspace, engine: Engine, branch: Branch) -> dict[str, list[dict[str, Any]]]:
     """The eight answers of a branch, by name; raises when a table is not there yet."""
     if not workspace.has_tables(branch):
         command = "pinpipe load" if branch == "batch" else "pinpipe stream"

@@ -7,9 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from pinterest_pipeline.broker.node import Node, node_address
 from pinterest_pipeline.config import OWN_S3, Settings
+from pinterest_pipeline.engines.base import Engine
 from pinterest_pipeline.engines.duckdb import DuckDBEngine
+from pinterest_pipeline.engines.spark import SparkEngine
 from pinterest_pipeline.errors import AlreadyRunning, MissingPart, Unavailable
 from pinterest_pipeline.eventlog.base import EventLog
 from pinterest_pipeline.eventlog.partitioners import kafka_partition
@@ -24,6 +28,7 @@ from pinterest_pipeline.s3server.address import object_settings
 from pinterest_pipeline.tables.delta import Table
 
 _READ_RECORDS = 5_000
+_log = structlog.get_logger("engine")
 
 
 @dataclass(frozen=True)
@@ -92,9 +97,12 @@ class Workspace:
         """Whether all three tables of a branch are there."""
         return all(self.table(branch, table).exists() for table in TABLES)
 
-    def engine(self) -> DuckDBEngine:
+    def engine(self) -> Engine:
         _sweep(self.spill)
-        return DuckDBEngine(self.settings.engine, self.spill)
+        settings = self.settings
+        if settings.engine.name == "spark":
+            return SparkEngine(settings.engine, settings.cache, self.spill, _log.info)
+        return DuckDBEngine(settings.engine, self.spill)
 
     @contextmanager
     def only_one(self, what: str) -> Iterator[None]:

@@ -25,17 +25,17 @@ def quarantine_rows(
 ) -> Iterator[dict[str, Any]]:
     """The rows of the quarantine for the bad lines of one file."""
     wanted = {line.place: line for line in bad}
-    for place, (number, text) in enumerate(_lines(file), start=1):
-        if place in wanted:
-            yield _row(table, branch, wanted[place], f"line {number} of {file.name}", text)
-
-
-def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    """Every line that is not blank, with its number in the file from 1."""
     with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if text := line.strip():
-                yield number, text
+        for place, (number, text) in enumerate(numbered(lines), start=1):
+            if place in wanted:
+                yield _row(table, branch, wanted[place], f"line {number} of {file.name}", text)
+
+
+def numbered(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Every line that is not blank, without blanks around it, with its number from 1."""
+    for number, line in enumerate(lines, start=1):
+        if text := line.strip():
+            yield number, text
 
 
 def _row(table: Table, branch: Branch, bad: BadLine, where: str, text: bytes) -> dict[str, Any]:
@@ -44,18 +44,23 @@ def _row(table: Table, branch: Branch, bad: BadLine, where: str, text: bytes) ->
         "table_name": table,
         "ind": bad.ind,
         "reason": bad.reason,
-        "raw": text.decode("utf-8", errors="backslashreplace"),
+        "raw": shown(text),
         **dict(zip(names, bad.position, strict=True)),
     }
     if bad.ind is None and not any(value is not None for value in bad.position):
-        row |= _unread(branch, where, text)
+        row |= rescued(branch, where, text)
     return row
 
 
-def _unread(branch: Branch, where: str, text: bytes) -> dict[str, Any]:
+def shown(text: bytes) -> str:
+    """A line as text; a byte that is no UTF-8 by its number."""
+    return text.decode("utf-8", errors="backslashreplace")
+
+
+def rescued(branch: Branch, where: str, text: bytes) -> dict[str, Any]:
     """What can be said of a line in which the engine saw no field: often it is no JSON object at all.
 
-    A lone surrogate makes DuckDB refuse a line that Python reads: then the position can be saved.
+    A lone surrogate makes engines refuse a line that Python reads: then the position can be saved.
     """
     try:
         fields = json.loads(text)

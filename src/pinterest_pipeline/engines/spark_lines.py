@@ -1,0 +1,67 @@
+"""Lines of JSON to raw columns on Spark, read as DuckDB reads them; also where `spark` is Databricks'."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from pinterest_pipeline.cleaning.select import raw_columns
+from pinterest_pipeline.records.names import Branch, Table
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+VALUE: Final = "_value"
+FILE: Final = "_file"
+_FIELDS: Final = "_fields"
+
+_BLANKS: Final = "CONCAT(' \\t\\n\\r', CHR(11), CHR(12))"
+# The limits of Spark's JSON reader are below what a record may hold.
+_OPTIONS: Final = "MAP('allowSingleQuotes', 'false', 'maxNumLen', '100000000', 'maxNestingDepth', '100000')"
+# Removes every escape that is sound: a backslash that is left begins half a pair of surrogates.
+_SOUND: Final = r"\\\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\\\u[dD][c-fC-F][0-9a-fA-F]{2}|u(?![dD][89a-fA-F])|[^u])"
+
+
+def read_lines(spark: "SparkSession", paths: Iterable[str]) -> "DataFrame":
+    """The lines of files that are not blank: `_value`, the text without blanks around it, and `_file`."""
+    lines = spark.read.option("lineSep", "\n").text([unglobbed(path) for path in paths])
+    text = f"TRIM(BOTH {_BLANKS} FROM value) AS {VALUE}"
+    return lines.selectExpr(text, f"_metadata.file_path AS {FILE}").where(f"{VALUE} <> ''")
+
+
+def unglobbed(path: str) -> str:
+    """A path as Spark takes it, with no sign in it that stands for others."""
+    return "".join(f"\\{letter}" if letter in "\\*?[]{}" else letter for letter in path)
+
+
+def raw_relation(lines: "DataFrame", table: Table, branch: Branch) -> "DataFrame":
+    """Add the raw columns of `table`, all text, to lines in `_value`; what is no sound JSON object has none.
+
+    As DuckDB does it: the first of two equal keys counts, letter case tells keys apart, and text after the
+    object, half a pair of surrogates or bytes that are no UTF-8 spoil a line. A column of the raw
+    relation that `lines` already has, such as a position, stays.
+    """
+    given = set(lines.columns)
+    parsed = lines.selectExpr("*", f"{_fields()} AS {_FIELDS}")
+    named = [_column(name) for name in raw_columns(table, branch) if name not in given]
+    return parsed.selectExpr(*(f"`{name}`" for name in lines.columns), *named)
+
+
+def _fields() -> str:
+    """The line's fields as a map. What follows the line must be read too, or text behind it went unseen."""
+    end = f"CAST(XXHASH64({VALUE}) AS STRING)"
+    whole = f"""CONCAT('[', {VALUE}, ',{{"":"', {end}, '"}}]')"""
+    read = f"FROM_JSON({whole}, 'ARRAY<MAP<STRING, STRING>>', {_OPTIONS})"
+    checked = f"FILTER({read}, (field, place) -> place <> 1 OR field[''] = {end})"
+    return f"CASE WHEN {_is_sound()} AND {VALUE} LIKE '{{%' THEN {checked} END"
+
+
+def _is_sound() -> str:
+    has_surrogates = f"({VALUE} LIKE '%\\\\\\\\ud%' OR {VALUE} LIKE '%\\\\\\\\uD%')"
+    left = f"REGEXP_REPLACE({VALUE}, '{_SOUND}', '')"
+    return f"IS_VALID_UTF8({VALUE}) AND NOT ({has_surrogates} AND CONTAINS({left}, '\\\\'))"
+
+
+def _column(name: str) -> str:
+    """Spark puts the numbers that JSON has not in quotes when they are read as text."""
+    value = f"CASE WHEN SIZE({_FIELDS}) = 2 THEN {_FIELDS}[0]['{name}'] END"
+    numbers = ", ".join(f"'\"{number}\"'" for number in ("NaN", "Infinity", "-Infinity"))
+    return f"CASE WHEN {value} IN ({numbers}) THEN TRIM(BOTH '\"' FROM {value}) ELSE {value} END AS `{name}`"
