@@ -12,8 +12,9 @@ from pyspark.sql import functions as f
 from pinterest_pipeline.analyses.catalog import Analysis, load
 from pinterest_pipeline.cleaning.checks import expectations
 from pinterest_pipeline.cleaning.select import clean_columns, clean_steps, newness
-from pinterest_pipeline.engines.spark_lines import raw_relation
-from pinterest_pipeline.lakehouse import cleaned_lines, object_lines, quarantined
+from pinterest_pipeline.engines.spark_bad_lines import with_reasons
+from pinterest_pipeline.engines.spark_lines import VALUE, raw_relation
+from pinterest_pipeline.lakehouse import object_lines
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.names import QUARANTINE, TABLES, Table
 
@@ -27,16 +28,17 @@ set_aside = names.catalog_table(pipeline_id, QUARANTINE)
 
 def define(table: Table) -> None:
     """The clean table of one topic, and what of the topic is set aside."""
-    ruled, typed, finished = clean_steps(table, "batch")
+    ruled, typed, finished = clean_steps(table, "batch", (VALUE,))
     clean = names.catalog_table(pipeline_id, table)
 
-    def lines() -> DataFrame:
-        return object_lines(spark, objects, pipeline_id, table)
+    def typed_rows() -> DataFrame:
+        raw = raw_relation(object_lines(spark, objects, pipeline_id, table), table, "batch")
+        return raw.selectExpr(*ruled).selectExpr(*typed)
 
     @dp.temporary_view(name=f"{table}_checked")
     @dp.expect_all_or_drop(expectations(table, "batch"))  # type: ignore[attr-defined, untyped-decorator]
     def checked() -> DataFrame:
-        return raw_relation(lines(), table, "batch").selectExpr(*ruled).selectExpr(*typed)
+        return typed_rows()
 
     @dp.temporary_view(name=f"{table}_finished")
     def finish() -> DataFrame:
@@ -54,7 +56,7 @@ def define(table: Table) -> None:
 
     @dp.append_flow(target=set_aside, name=f"{table}_set_aside")
     def bad() -> DataFrame:
-        return quarantined(cleaned_lines(lines(), table), table)
+        return with_reasons(typed_rows().selectExpr(*finished).where("`_reason` IS NOT NULL"), table, "batch")
 
     @dp.temporary_view(name=table)
     def relation() -> DataFrame:

@@ -7,14 +7,11 @@ from functools import partial
 from typing import Final
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as f
 
-from pinterest_pipeline.analyses.catalog import load
-from pinterest_pipeline.cleaning.select import clean_columns, clean_steps
-from pinterest_pipeline.engines.spark_lines import IS_THERE, LINE_END, TEXT, VALUE, raw_relation
+from pinterest_pipeline.engines import spark_frames as frames
+from pinterest_pipeline.engines.spark_lines import LINE_END, lines_of
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.names import TABLES, Table
-from pinterest_pipeline.records.schemas import POSITION_COLUMNS
 from pinterest_pipeline.tables.catalog import CatalogSchema
 
 # The sink's objects, and those that small ones were merged into.
@@ -31,14 +28,15 @@ def object_lines(spark: SparkSession, objects: str, pipeline_id: str, table: Tab
         _auto_loaded(spark, f"{objects.rstrip('/')}/{folder}/{topic}/partition=*/*.json")
         for folder in _FOLDERS
     )
-    return small.union(merged).selectExpr(TEXT).where(IS_THERE)
+    return small.union(merged)
 
 
 def _auto_loaded(spark: SparkSession, pattern: str) -> DataFrame:
     reader = spark.readStream.format("cloudFiles").option("cloudFiles.format", "text")
     reader = reader.option("lineSep", LINE_END)
     # The partition is in each line; as a column of the path it would be one more column here.
-    return reader.option("cloudFiles.partitionColumns", "").schema("value STRING").load(pattern)
+    texts = reader.option("cloudFiles.partitionColumns", "").schema("value STRING").load(pattern)
+    return lines_of(texts)
 
 
 def load_objects(
@@ -56,30 +54,11 @@ def load_objects(
 
 def _load(target: CatalogSchema, table: Table, lines: DataFrame, _: int) -> None:
     """Quarantine first: a crash between the two repeats only what changes nothing."""
-    cleaned = cleaned_lines(lines, table)
-    target.set_aside(quarantined(cleaned, table))
-    target.upsert(table, cleaned.where("`_reason` IS NULL").select(*clean_columns(table, target.branch)))
-
-
-def cleaned_lines(lines: DataFrame, table: Table) -> DataFrame:
-    """What `clean_select` gives for landed lines, and the line itself in `VALUE`."""
-    ruled, typed, finished = clean_steps(table, "batch", (VALUE,))
-    return raw_relation(lines, table, "batch").selectExpr(*ruled).selectExpr(*typed).selectExpr(*finished)
-
-
-def quarantined(cleaned: DataFrame, table: Table) -> DataFrame:
-    """The rows of `cleaned_lines` that have a reason, as they are set aside."""
-    return cleaned.where("`_reason` IS NOT NULL").select(
-        f.lit(table).alias("table_name"),
-        f.col("_ind").alias("ind"),
-        f.col("_reason").alias("reason"),
-        f.col(VALUE).alias("raw"),
-        *POSITION_COLUMNS["batch"],
-    )
+    marked = frames.clean(lines.sparkSession, lines, table, target.branch)
+    target.set_aside(frames.quarantined(lines.sparkSession, marked, table, target.branch))
+    target.upsert(table, frames.newest(marked, table, target.branch))
 
 
 def answers(spark: SparkSession, target: CatalogSchema) -> dict[str, DataFrame]:
     """Name of analysis -> its rows."""
-    for table in TABLES:
-        spark.read.table(target.clean_table(table)).createOrReplaceTempView(table)
-    return {analysis.name: spark.sql(analysis.sql) for analysis in load()}
+    return frames.answers(spark, {table: spark.read.table(target.clean_table(table)) for table in TABLES})

@@ -9,7 +9,7 @@ from typing import Final
 
 from pyspark.sql import DataFrame
 
-from pinterest_pipeline.cleaning.select import newest_first, newness
+from pinterest_pipeline.cleaning.select import newness
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.names import Branch
 from pinterest_pipeline.records.names import Table as TableName
@@ -39,13 +39,11 @@ class CatalogSchema:
         return self._full_name(names.catalog_table(self.pipeline_id, names.QUARANTINE))
 
     def upsert(self, table: TableName, rows: DataFrame) -> None:
-        """Merge clean rows: of all that ever came of one `ind` the newest position stays."""
-        first = f"ROW_NUMBER() OVER (PARTITION BY `ind` ORDER BY {', '.join(newest_first(self.branch))})"
-        newest = rows.selectExpr("*", f"{first} AS `_place`").where("`_place` = 1").drop("_place")
+        """Merge clean rows, each `ind` once: of all that ever came of one the newest position stays."""
         is_newer = f"{newness(self.branch, 'source')} > {newness(self.branch, 'target')}"
         _merge(
             self.clean_table(table),
-            newest,
+            rows,
             f"target.`ind` = source.`ind` WHEN MATCHED AND {is_newer} THEN UPDATE SET *",
         )
 
