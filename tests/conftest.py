@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,9 @@ import pytest
 
 from pinterest_pipeline.broker.node import Node
 from pinterest_pipeline.config import EngineSettings, ObjectSettings, Settings
+from pinterest_pipeline.engines.base import Engine
+from pinterest_pipeline.engines.duckdb import DuckDBEngine
+from pinterest_pipeline.engines.spark import SparkEngine
 from pinterest_pipeline.engines.spark_session import spark_session
 from pinterest_pipeline.errors import MissingPart
 from pinterest_pipeline.s3server.address import object_settings
@@ -51,5 +55,32 @@ def s3_prefix(s3: ObjectSettings) -> ObjectSettings:
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
     """A Spark session on this machine, with Delta: what asks for it is a test of real parts (`services`)."""
     settings = EngineSettings(threads=2, spark_memory="1g")
-    with spark_session(settings, CACHE, tmp_path_factory.mktemp("spark"), lambda _: None) as session:
-        yield session
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            # A JVM for little data and few processors: it compiles and collects with little effort.
+            patch.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+            session = spark_session(settings, CACHE, tmp_path_factory.mktemp("spark"), lambda _: None)
+            entered = stack.enter_context(session)
+        yield entered
+
+
+@pytest.fixture(scope="session")
+def duckdb_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBEngine]:
+    with DuckDBEngine(EngineSettings(threads=2), tmp_path_factory.mktemp("spill")) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def spark_engine(spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkEngine]:
+    """The Spark engine, on the one session of all tests."""
+    with SparkEngine(EngineSettings(), CACHE, tmp_path_factory.mktemp("spill"), lambda _: None) as engine:
+        yield engine
+
+
+@pytest.fixture(
+    scope="session", params=["duckdb_engine", pytest.param("spark_engine", marks=pytest.mark.services)]
+)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine: what is asked of one is asked of all."""
+    found: Engine = request.getfixturevalue(request.param)
+    return found

@@ -3,14 +3,12 @@
 import gzip
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pinterest_pipeline.config import EngineSettings
-from pinterest_pipeline.engines.duckdb import DuckDBEngine
+from pinterest_pipeline.engines.base import Engine
 from pinterest_pipeline.records.names import BRANCHES, Branch
 from tests import oracle
 from tests.landing import answers_of
@@ -34,16 +32,10 @@ def expected() -> dict[str, Any]:
     return found
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBEngine]:
-    with DuckDBEngine(EngineSettings(threads=1), tmp_path_factory.mktemp("spill")) as engine:
-        yield engine
-
-
 @pytest.mark.parametrize("count", [88, 168])
 @pytest.mark.parametrize("branch", BRANCHES)
 def test_the_engine_gives_the_known_answers(
-    engine: DuckDBEngine,
+    engine: Engine,
     tmp_path: Path,
     posts: list[dict[str, Any]],
     expected: dict[str, Any],
@@ -65,7 +57,7 @@ def test_the_oracle_gives_the_known_answers(
 
 
 def test_sending_twice_or_in_another_order_changes_no_answer(
-    engine: DuckDBEngine, tmp_path: Path, posts: list[dict[str, Any]], expected: dict[str, Any]
+    engine: Engine, tmp_path: Path, posts: list[dict[str, Any]], expected: dict[str, Any]
 ) -> None:
     shuffled = posts * 2
     random.Random(7).shuffle(shuffled)

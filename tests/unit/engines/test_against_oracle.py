@@ -87,7 +87,10 @@ posts = st.lists(st.fixed_dictionaries({"pin": pins, "geo": geos, "user": users}
 @settings(max_examples=30, deadline=None)
 @given(sent=posts, branch=st.sampled_from(["batch", "stream"]))
 def test_engine_and_oracle_agree(
-    engine: DuckDBEngine, tmp_path_factory: pytest.TempPathFactory, sent: list[dict[str, Any]], branch: Any
+    duckdb_engine: DuckDBEngine,
+    tmp_path_factory: pytest.TempPathFactory,
+    sent: list[dict[str, Any]],
+    branch: Any,
 ) -> None:
-    answers = answers_of(engine, tmp_path_factory.mktemp("landed"), branch, sent)
+    answers = answers_of(duckdb_engine, tmp_path_factory.mktemp("landed"), branch, sent)
     assert answers == oracle.answers(sent)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pinterest_pipeline.engines.duckdb import DuckDBEngine
+from pinterest_pipeline.engines.base import Engine
 from tests.landing import line
 
 DATA = Path(__file__).parents[3] / "../shared/data"
@@ -34,7 +34,7 @@ def kinesis_lines(name: str) -> list[bytes]:
     return lines
 
 
-def test_kafka_records_are_cleaned(engine: DuckDBEngine, tmp_path: Path) -> None:
+def test_kafka_records_are_cleaned(engine: Engine, tmp_path: Path) -> None:
     records = rows_of(KAFKA)
     lines = [
         line(
@@ -55,7 +55,7 @@ def test_kafka_records_are_cleaned(engine: DuckDBEngine, tmp_path: Path) -> None
     assert (found[3089]["title"], found[3089]["poster_name"], found[3089]["tag_list"]) == (None, None, None)
 
 
-def test_kinesis_users_are_read_under_either_name_of_ind(engine: DuckDBEngine, tmp_path: Path) -> None:
+def test_kinesis_users_are_read_under_either_name_of_ind(engine: Engine, tmp_path: Path) -> None:
     lines = kinesis_lines("first_name")
     (tmp_path / "user.json").write_bytes(b"".join(lines))
     with engine.clean("user", "stream", [tmp_path / "user.json"]) as result:
@@ -64,7 +64,7 @@ def test_kinesis_users_are_read_under_either_name_of_ind(engine: DuckDBEngine, t
     assert (found[470], found[2183]) == ("Eric Quinn", "Courtney Barton")
 
 
-def test_rows_that_are_no_posts_are_quarantined(engine: DuckDBEngine, tmp_path: Path) -> None:
+def test_rows_that_are_no_posts_are_quarantined(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "pin.json").write_bytes(b"".join(kinesis_lines("example_field")))
     with engine.clean("pin", "stream", [tmp_path / "pin.json"]) as result:
         assert (result.read, result.good, len(result.quarantined)) == (11, 0, 11)
