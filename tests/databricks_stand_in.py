@@ -7,9 +7,13 @@ holds for the others, and a widget that it does not declare is refused, as there
 given (`namespace["display"].shown`); `dbutils.notebook.exit(value)` ends the run and `value` is kept under
 `namespace["dbutils"].notebook.left`. Of `dbutils.secrets` and `dbutils.fs` a test gives what it needs:
 `Dbutils(widgets, secrets={("scope", "key"): "…"})`; anything else of `dbutils` is not there.
+
+By hand: `python -m tests.databricks_stand_in databricks/kinesis_streams.py trigger="5 seconds"` runs a
+notebook in a Spark session of its own and prints what it shows.
 """
 
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,7 @@ FIRST_LINE = "# Databricks notebook source"
 _CELLS = re.compile(r"^# COMMAND ----------\s*$", re.MULTILINE)
 
 
-class NotebookExit(Exception):  # noqa: N818 - it is none of a notebook's errors
+class NotebookExit(Exception):
     """`dbutils.notebook.exit` was called."""
 
 
@@ -124,3 +128,19 @@ def run_notebook(
         pass
     assert not tools.widgets.undeclared(), f"the notebook has no widgets {tools.widgets.undeclared()}"
     return namespace
+
+
+def main(path: str, *widgets: str) -> None:
+    """Run one notebook; each widget is `name=value`."""
+    from pinterest_pipeline.config import load_settings
+    from pinterest_pipeline.engines.spark_session import spark_session
+
+    settings = load_settings()
+    values = dict(widget.split("=", 1) for widget in widgets)
+    with spark_session(settings.engine, settings.cache, settings.data / "spill", print) as spark:
+        for frame in run_notebook(Path(path), spark, values)["display"].shown:
+            frame.show(truncate=False)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -20,6 +20,7 @@ from pinterest_pipeline.errors import Fatal
 
 NO_BOUND: Final = 2**63
 _AT_ONCE: Final = 8  # shards that are looked at at one time
+_NEVER: Final = (0.0, frozenset[str]())
 
 Key = tuple[str, str]
 """A stream and one of its shards."""
@@ -34,7 +35,7 @@ class Driver:
         self._pool = ThreadPoolExecutor(_AT_ONCE, "kinesis")
         self._tails: dict[Key, Tail] = {}
         self._described: dict[str, Described] = {}
-        self._looked_for_children: dict[str, float] = {}
+        self._looked_for_children: dict[str, tuple[float, frozenset[str]]] = {}
         self._only_until: float | None = None
         """With Trigger.AvailableNow: what came after this time need not be read."""
 
@@ -109,11 +110,12 @@ class Driver:
         }
 
     def _with_children(self, stream: str, reached: StreamOffset) -> StreamOffset:
-        now = time.monotonic()
-        is_due = now - self._looked_for_children.get(stream, -1e9) >= self._options.shard_fetch_interval
-        if not is_due or not any(place.closed for place in reached.shards.values()):
+        """The places once more, with the children of closed shards; they may not be listed at once."""
+        closed = frozenset(shard for shard, place in reached.shards.items() if place.closed)
+        now, (then, looked_for) = time.monotonic(), self._looked_for_children.get(stream, _NEVER)
+        if not closed or (closed == looked_for and now - then < self._options.shard_fetch_interval):
             return reached
-        self._looked_for_children[stream] = now
+        self._looked_for_children[stream] = now, closed
         return StreamOffset(reached.created, grown(reached.shards, self._kinesis.shards(stream)))
 
     def _gather(self, offset: Offset, most: int, everything: bool) -> dict[Key, Seen]:
@@ -132,14 +134,14 @@ class Driver:
         seen: dict[Key, Seen] = {}
         todo = [key for key in places if not self._is_done(key)]
         while todo and _size(seen) < most:
-            wait = max(0.0, min(self._tails[key].not_before for key in todo) - time.monotonic())
+            due, wait = self._due(todo)
             has_records = any(found.place.records for found in seen.values())
             is_slow = wait > self._options.min_fetch_period or time.monotonic() + wait > until
             must_go_on = everything or (self._only_until is not None and not has_records)
             if seen and not must_go_on and (is_slow or not has_records):
                 break
             time.sleep(wait)
-            self._look_at(todo, places, most, seen)
+            self._look_at(due, places, most, seen)
             todo = [key for key in todo if self._tails[key].behind_ms and not self._is_done(key)]
         return seen
 
@@ -151,13 +153,20 @@ class Driver:
         for stream in {key[0] for key, place in places.items() if not self._tails[key].stands_at(place)}:
             self._recognise_stream(stream, offset[stream].created)
 
-    def _look_at(self, todo: list[Key], places: dict[Key, Place], most: int, seen: dict[Key, Seen]) -> None:
-        """One look at each shard whose turn has come, the one that waits longest first."""
-        now = time.monotonic()
+    def _due(self, todo: list[Key]) -> tuple[list[Key], float]:
+        """The shards whose turn comes next, longest waiting first, and how long until it has come (s).
+
+        Turns that come at almost one time are one, so that they make one batch.
+        """
+        turns = {key: self._tails[key].not_before for key in todo}
+        last = max(min(turns.values()), time.monotonic()) + self._options.min_fetch_period / 2
         due = sorted(
-            (key for key in todo if self._tails[key].not_before <= now),
-            key=lambda key: self._tails[key].looked,
+            (key for key, turn in turns.items() if turn <= last), key=lambda key: self._tails[key].looked
         )
+        return due, max(0.0, max(turns[key] for key in due) - time.monotonic())
+
+    def _look_at(self, due: list[Key], places: dict[Key, Place], most: int, seen: dict[Key, Seen]) -> None:
+        """One look at each of these shards, until there is enough."""
         for first in range(0, len(due), _AT_ONCE):
             some = due[first : first + _AT_ONCE]
             for key, found in zip(

@@ -9,16 +9,15 @@ from pinterest_pipeline.engines.kinesis_source_client import Expired, Gone, Kine
 from pinterest_pipeline.engines.kinesis_source_offsets import ShardRange
 from pinterest_pipeline.errors import Fatal
 
-ROWS: Final[pa.Schema] = pa.schema(
-    [
-        pa.field("partitionKey", pa.string()),
-        pa.field("data", pa.binary()),
-        pa.field("stream", pa.string()),
-        pa.field("shardId", pa.string()),
-        pa.field("sequenceNumber", pa.string()),
-        pa.field("approximateArrivalTimestamp", pa.timestamp("us", tz="UTC")),
-    ]
-)
+_TYPES: Final[dict[str, pa.DataType]] = {
+    "partitionKey": pa.string(),
+    "data": pa.binary(),
+    "stream": pa.string(),
+    "shardId": pa.string(),
+    "sequenceNumber": pa.string(),
+    "approximateArrivalTimestamp": pa.timestamp("us", tz="UTC"),
+}
+ROWS: Final = pa.schema(_TYPES)
 
 
 def read_range(kinesis: Kinesis, wanted: ShardRange, most: int) -> Iterator[pa.RecordBatch]:
