@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -61,7 +60,7 @@ def test_every_reference_leads_somewhere_and_every_variable_is_used() -> None:
 def test_a_variable_without_a_default_has_a_value_in_development_alone() -> None:
     asked = {name for name, variable in configuration().variables.items() if variable.default is None}
     assert set(configuration().targets["dev"].variables) == asked
-    assert not set(configuration().targets["prod"].variables) & asked
+    assert configuration().targets["prod"].variables == {"stream_status": "UNPAUSED"}
 
 
 def test_nothing_is_bound_to_one_workspace_or_to_one_person() -> None:
@@ -79,12 +78,20 @@ def test_a_job_runs_one_at_a_time_and_says_when_it_fails(job: str) -> None:
     fields = of_kind("prod", "jobs")[job]
     assert fields["max_concurrent_runs"] == 1
     assert fields["email_notifications"]["on_failure"] == ["${var.alert_email}"]
-    for task in fields["tasks"]:
-        assert task["max_retries"] == 0 if "continuous" in fields else task["max_retries"] > 0
-    if "continuous" not in fields:
-        assert fields["queue"] == {"enabled": True}
-        assert fields["timeout_seconds"] > 0
-        assert fields["schedule"]["timezone_id"] == "UTC"
+    assert fields["health"]["rules"]
+
+
+def test_the_batch_job_runs_daily_again_when_it_failed_and_not_for_ever() -> None:
+    fields = of_kind("prod", "jobs")["batch"]
+    assert fields["schedule"] == {"quartz_cron_expression": "0 0 3 * * ?", "timezone_id": "UTC"}
+    assert fields["queue"] == {"enabled": True}
+    assert fields["timeout_seconds"] > 0
+    assert all(task["max_retries"] > 0 for task in fields["tasks"])
+
+
+def test_the_streaming_job_goes_on_and_on_in_production_alone() -> None:
+    status = {target: of_kind(target, "jobs")["stream"]["continuous"]["pause_status"] for target in TARGETS}
+    assert status == {"dev": "PAUSED", "prod": "UNPAUSED"}
 
 
 @pytest.mark.parametrize("job", JOBS)
@@ -119,9 +126,15 @@ def test_every_environment_is_used_and_holds_the_wheel_that_the_bundle_builds() 
     wheel = ["../dist/*.whl"]
     assert "--out-dir dist" in artifact.build
     for fields in of_kind("prod", "jobs").values():
-        environments: dict[str, Any] = {one["environment_key"]: one["spec"] for one in fields["environments"]}
-        assert {task["environment_key"] for task in fields["tasks"]} == set(environments)
+        environments = {one["environment_key"]: one["spec"] for one in fields.get("environments", ())}
+        clusters = {one["job_cluster_key"] for one in fields.get("job_clusters", ())}
+        assert {task.get("environment_key") for task in fields["tasks"]} == set(
+            environments
+        ) or not environments
+        assert {task.get("job_cluster_key") for task in fields["tasks"]} == clusters or not clusters
         assert all(spec["dependencies"] == wheel for spec in environments.values())
+        if clusters:
+            assert all(task["libraries"] == [{"whl": wheel[0]}] for task in fields["tasks"])
     for fields in of_kind("prod", "pipelines").values():
         assert fields["environment"]["dependencies"] == wheel
 

@@ -30,7 +30,7 @@ def quarantined(spark: "SparkSession", marked: "DataFrame", table: Table, branch
 
 
 def with_reasons(bad: "DataFrame", table: Table, branch: Branch) -> "DataFrame":
-    """Bad rows in `quarantine_schema`, as the SQL left them: a line that could not be read has no position."""
+    """Bad rows in `quarantine_schema` as the SQL left them: an unreadable line has no position."""
     positions = [f"`{name}`" for name in POSITION_COLUMNS[branch]]
     named = [f"'{table}' AS table_name", "`_ind` AS ind", "`_reason` AS reason", f"{VALUE} AS raw"]
     return bad.selectExpr(*named, *positions)
