@@ -1,9 +1,9 @@
 """A Lakeflow pipeline on this machine: what its files define is run once, in order, on Spark with Delta.
 
-Open-source Spark has no expectations, and its pipelines need a server. `Pipeline` puts itself in the place of
-`pyspark.pipelines`. `run(file)` runs a file of the pipeline, then each dataset that it defined, in their order.
-A view that streams becomes a table, so that others can read it. Rows for which an expectation does not hold are
-counted (`failed`, by dataset and expectation; `dropped`, by dataset) and dropped.
+Open-source Spark has no expectations, and its pipelines need a server. `Pipeline` puts itself in the place
+of `pyspark.pipelines`. `run(file)` runs a file of the pipeline, then each dataset that it defined, in their
+order. A view that streams becomes a table, so that others can read it. Rows for which an expectation does not
+hold are counted (`failed`, by dataset and expectation; `dropped`, by dataset) and dropped.
 """
 
 from collections import Counter, defaultdict

@@ -37,8 +37,9 @@ def default(widget: str) -> str:
 def access(secrets: "Secrets", endpoint: str, secret_scope: str, service_credential: str) -> dict[str, str]:
     """The options of the source `kinesis` that say where it is and who asks.
 
-    With a service credential of Unity Catalog: that. With a scope: its secrets `aws_access_key_id` and `aws_secret_access_key`. Without one the role of the
-    compute, and at another endpoint, such as our gateway, which reads no signature, any key at all.
+    With a service credential of Unity Catalog: that. With a scope: its secrets `aws_access_key_id` and
+    `aws_secret_access_key`. Without both the role of the compute, and at another endpoint, such as our
+    gateway, which reads no signature, any key at all.
     """
     options = {"endpoint": endpoint} if endpoint else {}
     if service_credential:

@@ -110,7 +110,7 @@ def versions(spark: SparkSession, target: CatalogSchema) -> list[int]:
 def test_it_loads_what_is_new_and_gives_the_answers_of_pinpipe(
     spark: SparkSession, workspace: Workspace, target: CatalogSchema
 ) -> None:
-    append(workspace, posts(120))
+    append(workspace, posts(60))
     send_bad(workspace)
     land(workspace)
     check(spark, workspace, target, run(spark, workspace, target))
@@ -118,7 +118,7 @@ def test_it_loads_what_is_new_and_gives_the_answers_of_pinpipe(
     run(spark, workspace, target)
     assert versions(spark, target) == before  # a second run finds nothing new, and writes nothing
 
-    newer = [{table: row | {"title": "newer"} for table, row in post.items()} for post in posts(150)[90:]]
+    newer = [{table: row | {"title": "newer"} for table, row in post.items()} for post in posts(80)[40:]]
     append(workspace, newer)
     land(workspace)
     run_compaction(workspace, 2**20)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pinterest_pipeline.cleaning.select import newest_first
 from pinterest_pipeline.config import crash_at
@@ -150,7 +150,7 @@ def _columns(schema: "pa.Schema") -> str:
     return ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in fields)
 
 
-def trigger(text: str) -> dict[str, bool | str]:
+def trigger(text: str) -> dict[str, Any]:
     """What `DataStreamWriter.trigger` takes: all that is there and then stop, or on and on."""
     return {"availableNow": True} if text.lower() == "availablenow" else {"processingTime": text}
 
