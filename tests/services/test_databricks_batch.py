@@ -128,21 +128,18 @@ def test_it_loads_what_is_new_and_gives_the_answers_of_pinpipe(
     check(spark, workspace, target, run(spark, workspace, target))
 
 
-@pytest.mark.parametrize("write", range(4))
-def test_whatever_it_dies_in_the_next_run_loads_each_record_once(
-    spark: SparkSession,
-    workspace: Workspace,
-    target: CatalogSchema,
-    monkeypatch: pytest.MonkeyPatch,
-    write: int,
+def test_whatever_write_it_dies_in_each_record_is_loaded_once(
+    spark: SparkSession, workspace: Workspace, target: CatalogSchema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append(workspace, posts(30))
     send_bad(workspace)
     land(workspace)
-    with monkeypatch.context() as patch:
-        _die(patch, "upsert" if write // 2 else "set_aside", after=bool(write % 2))
-        with pytest.raises(StreamingQueryException, match="died"):
-            run(spark, workspace, target)
+    for write in ("set_aside", "upsert"):
+        for after in (False, True):
+            with monkeypatch.context() as patch:
+                _die(patch, write, after=after)
+                with pytest.raises(StreamingQueryException, match="died"):
+                    run(spark, workspace, target)
     check(spark, workspace, target, run(spark, workspace, target))
 
 
