@@ -17,6 +17,7 @@ from pinterest_pipeline.config import (
     explained,
     load_credentials,
 )
+from pinterest_pipeline.engines.kinesis_source_options import NO_EFFECT, KinesisOptions
 from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
@@ -129,3 +130,20 @@ def test_every_room_of_the_code_is_in_the_architecture() -> None:
     rooms = {path.parent.name for path in package.glob("*/__init__.py")}
     described = set(re.findall(r"^\| `(\w+)` \|", text("docs/architecture.md"), re.MULTILINE))
     assert described == rooms
+
+
+def test_every_option_of_the_kinesis_source_is_described() -> None:
+    described = text("docs/reference/kinesis-source.md")
+    for field in KinesisOptions.model_fields.values():
+        default = f"`{field.default}`" if field.default else ""
+        assert f"| `{field.alias}` | {default} | {field.description} |" in described
+    assert all(f"`{name}`" in described for name in NO_EFFECT)
+
+
+def test_every_widget_of_the_streaming_notebook_is_described() -> None:
+    declared = re.findall(r'widgets\.text\("(\w+)"', text("databricks/kinesis_streams.py"))
+    described = re.findall(
+        r"^\| `(\w+)` \| .* \| .* \|$", text("docs/reference/kinesis-source.md"), re.MULTILINE
+    )
+    assert set(declared) <= set(described)
+    assert len(declared) == 8

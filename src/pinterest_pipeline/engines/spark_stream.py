@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from pinterest_pipeline.cleaning.select import newest_first
+from pinterest_pipeline.cleaning.select import newness
 from pinterest_pipeline.config import crash_at
 from pinterest_pipeline.engines.base import clean_schema, quarantine_schema
 from pinterest_pipeline.engines.spark_frames import newest, quarantined
@@ -39,7 +39,7 @@ def landed_lines(records: "DataFrame") -> "DataFrame":
     """The rows of Kinesis as lines in `VALUE`, as they are in the embedded branch, position and all."""
     from pyspark.sql import functions as f
 
-    line = f.udf(_line, "string")
+    line = f.udf(_line, "string", useArrow=False)
     milliseconds = f.unix_millis("approximateArrivalTimestamp")
     return records.select(line("data", "stream", "shardId", "sequenceNumber", milliseconds).alias(VALUE))
 
@@ -90,35 +90,36 @@ def _write(tables: StreamTables, table: Table, checkpoint: str, marked: "DataFra
     crash_at("spark-planned")
     marked.persist()
     try:
-        bad = quarantined(spark, marked, table, "stream")
-        query = _query_id(spark, checkpoint)
-        has_bad = not bad.isEmpty()
-        crash_at("spark-read")
-        if has_bad:
-            with _transaction(spark, f"{query} quarantine", batch):
-                bad.createOrReplaceTempView(_BATCH)
-                spark.sql(f"INSERT INTO {tables.quarantine()} SELECT * FROM {_BATCH}")
-        crash_at("spark-quarantined")
-        newest(marked, table, "stream").createOrReplaceTempView(_BATCH)
-        with _transaction(spark, f"{query} clean", batch):
-            spark.sql(_merge(tables.name(table)))
+        if not marked.isEmpty():
+            _set_aside_and_merge(tables, table, _query_id(spark, checkpoint), marked, batch)
         crash_at("spark-committed")
     finally:
         marked.unpersist()
 
 
+def _set_aside_and_merge(
+    tables: StreamTables, table: Table, query: str, marked: "DataFrame", batch: int
+) -> None:
+    spark = marked.sparkSession
+    bad = quarantined(spark, marked, table, "stream")
+    has_bad = not bad.isEmpty()
+    crash_at("spark-read")
+    if has_bad:
+        bad.createOrReplaceTempView(_BATCH)
+        with _transaction(spark, f"{query} quarantine", batch):
+            spark.sql(f"INSERT INTO {tables.quarantine()} SELECT * FROM {_BATCH}")
+    crash_at("spark-quarantined")
+    newest(marked, table, "stream").createOrReplaceTempView(_BATCH)
+    with _transaction(spark, f"{query} clean", batch):
+        spark.sql(_merge(tables.name(table)))
+
+
 def _merge(target: str) -> str:
     return (
         f"MERGE INTO {target} AS target USING {_BATCH} AS source ON target.ind = source.ind"
-        f" WHEN MATCHED AND {_place('source')} > {_place('target')} THEN UPDATE SET *"
+        f" WHEN MATCHED AND {newness('stream', 'source')} > {newness('stream', 'target')} THEN UPDATE SET *"
         " WHEN NOT MATCHED THEN INSERT *"
     )
-
-
-def _place(alias: str) -> str:
-    """A row's position as one value: the larger, the newer."""
-    parts = [part.removesuffix(" DESC").replace("`_", f"{alias}.`_") for part in newest_first("stream")]
-    return f"STRUCT({', '.join(parts)})"
 
 
 def _query_id(spark: "SparkSession", checkpoint: str) -> str:
