@@ -34,7 +34,9 @@ def default(widget: str) -> str:
     }[widget]
 
 
-def access(secrets: "Secrets", endpoint: str, secret_scope: str, service_credential: str) -> dict[str, str]:
+def access(
+    secrets: "Secrets", endpoint: str, secret_scope: str, service_credential: str = ""
+) -> dict[str, str]:
     """The options of the source `kinesis` that say where it is and who asks.
 
     With a service credential of Unity Catalog: that. With a scope: its secrets `aws_access_key_id` and
