@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 objects = str(spark.conf.get("pinpipe.objects"))
 pipeline_id = str(spark.conf.get("pinpipe.pipeline_id"))
-set_aside = names.catalog_table(pipeline_id, QUARANTINE)
 
 
 def define(table: Table) -> None:
@@ -54,7 +53,7 @@ def define(table: Table) -> None:
         stored_as_scd_type=1,
     )
 
-    @dp.append_flow(target=set_aside, name=f"{table}_set_aside")
+    @dp.append_flow(target=QUARANTINE, name=f"{table}_set_aside")
     def bad() -> DataFrame:
         return with_reasons(typed_rows().selectExpr(*finished).where("`_reason` IS NOT NULL"), table, "batch")
 
@@ -69,7 +68,7 @@ def answer(analysis: Analysis) -> None:
         return spark.sql(analysis.sql)
 
 
-dp.create_streaming_table(set_aside, comment="What could not be cleaned, and why.")
+dp.create_streaming_table(QUARANTINE, comment="What could not be cleaned, and why.")
 for each in TABLES:
     define(each)
 for one in load():

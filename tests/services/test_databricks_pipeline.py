@@ -82,7 +82,7 @@ def test_expectations_drop_and_count_what_the_rules_set_aside(
         clean = spark.read.table(names.catalog_table(pipeline_id, table)).toArrow().to_pylist()
         ours = workspace.table("batch", table).head(1_000)
         assert sorted(clean, key=lambda row: row["ind"]) == sorted(ours, key=lambda row: row["ind"])
-    there = spark.read.table(names.catalog_table(pipeline_id, QUARANTINE)).toArrow().to_pylist()
+    there = spark.read.table(QUARANTINE).toArrow().to_pylist()
     assert sorted(map(str, there)) == sorted(map(str, set_aside))
     for analysis in load():
         assert spark.read.table(analysis.name).toArrow().to_pylist() == expected[analysis.name]

@@ -24,7 +24,7 @@ def source(branch: Branch, pipeline_id: str, table: Table) -> str:
     return topic(pipeline_id, table) if branch == "batch" else stream(pipeline_id, table)
 
 
-def catalog_table(pipeline_id: str, table: str) -> str:
+def catalog_table(pipeline_id: str, table: Table) -> str:
     """The name of a table in a Spark catalog, where each branch has a schema and several ids may share it."""
     return f"{pipeline_id}_{table}_table"
 

@@ -36,7 +36,7 @@ class CatalogSchema:
 
     def quarantine_table(self) -> str:
         """The full name of the table of rows that were set aside, quoted for SQL."""
-        return self._full_name(names.catalog_table(self.pipeline_id, names.QUARANTINE))
+        return self._full_name(names.QUARANTINE)
 
     def upsert(self, table: TableName, rows: DataFrame) -> None:
         """Merge clean rows, each `ind` once: of all that ever came of one the newest position stays."""
