@@ -25,7 +25,7 @@ from tests.auto_loader_stand_in import stand_in_for_auto_loader
 from tests.branches import JsonPost, append, land
 from tests.databricks_stand_in import run_notebook
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
 NOTEBOOK = Path(__file__).parents[2] / "databricks" / "s3_bucket_mount.py"
 BAD = [b"not json", b"\xff", b'{"title":"no ind"}', b'{"index":"7x"}', b'{"index":8,"follower_count":"many"}']
