@@ -16,16 +16,16 @@
 
 from typing import TYPE_CHECKING
 
-from pinterest_pipeline.engines.kinesis_source import register_kinesis
 from pinterest_pipeline.engines.spark_frames import clean
 from pinterest_pipeline.engines.spark_stream import StreamTables, finish, landed_lines, trigger
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.names import TABLES, Table
-from pinterest_pipeline.stream_notebook import access, default
+from pinterest_pipeline.stream_notebook import access, default, register_kinesis
 
 if TYPE_CHECKING:
-    from pinterest_pipeline.notebook import dbutils, display, spark
     from pyspark.sql.streaming.query import StreamingQuery
+
+    from pinterest_pipeline.notebook import dbutils, display, spark
 
 # COMMAND ----------
 
@@ -36,12 +36,18 @@ dbutils.widgets.text("initial_position", "trim_horizon", "Where a new checkpoint
 dbutils.widgets.text("tables", default("tables"), "Schema as catalog.schema, or a folder")
 dbutils.widgets.text("checkpoints", default("checkpoints"), "Folder that keeps how far each query is")
 dbutils.widgets.text("trigger", "availableNow", "availableNow, or an interval such as 5 seconds")
-dbutils.widgets.text("secret_scope", "", "Scope with the keys of AWS; empty: the compute's own role")
+dbutils.widgets.text("service_credential", "", "Credential of Unity Catalog that may read the streams")
+dbutils.widgets.text("secret_scope", "", "Else: scope with the keys of AWS; empty: the compute's own role")
 
 kinesis = {
     "region": dbutils.widgets.get("region"),
     "initialPosition": dbutils.widgets.get("initial_position"),
-    **access(dbutils.secrets, dbutils.widgets.get("endpoint"), dbutils.widgets.get("secret_scope")),
+    **access(
+        dbutils.secrets,
+        dbutils.widgets.get("endpoint"),
+        dbutils.widgets.get("secret_scope"),
+        dbutils.widgets.get("service_credential"),
+    ),
 }
 tables = StreamTables(dbutils.widgets.get("tables"), dbutils.widgets.get("pipeline_id"))
 

@@ -81,8 +81,12 @@ class Dbutils:
     """`dbutils`, as far as notebooks here use it."""
 
     def __init__(
-        self, widgets: Mapping[str, str] | None = None, secrets: Mapping[tuple[str, str], str] | None = None
+        self,
+        widgets: Mapping[str, str] | None = None,
+        secrets: Mapping[tuple[str, str], str] | None = None,
+        fs: Any = None,
     ) -> None:
+        self.fs = fs
         self.widgets = Widgets(widgets or {})
         self.secrets = Secrets(secrets or {})
         self.notebook = Notebook()
@@ -115,6 +119,7 @@ def run_notebook(
         "spark": spark,
         "dbutils": tools,
         "display": Display(),
+        "displayHTML": Display(),
     }
     try:
         for number, cell in enumerate(cells(path.read_text(encoding="utf-8")), 1):

@@ -5,7 +5,6 @@ import json
 import os
 import random
 import subprocess
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,18 @@ import pytest
 from pinterest_pipeline.config import KinesisSettings, Settings, SinkSettings, StreamSettings
 from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
-from pinterest_pipeline.landing import run_sink
 from pinterest_pipeline.outcome import disagreements, outcome
-from pinterest_pipeline.pipeline import lags, load_batch, prepare
+from pinterest_pipeline.pipeline import lags, load_batch
 from pinterest_pipeline.posts.generator import generate
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.codec import wire_row
 from pinterest_pipeline.records.names import BRANCHES, TABLES, Branch
 from pinterest_pipeline.streaming import StreamLoader
 from pinterest_pipeline.workspace import Workspace
+from tests.branches import JsonPost, append, land
 from tests.oracle import answers as oracle_answers
 
 DATA = Path(__file__).parents[2] / "../shared/data"
-
-JsonPost = dict[str, dict[str, Any]]
 
 
 @pytest.fixture
@@ -41,36 +38,6 @@ def workspace(tmp_path: Path) -> Workspace:
             kinesis=KinesisSettings(transition_seconds=0),
         )
     )
-
-
-def append(workspace: Workspace, posts: Sequence[JsonPost]) -> None:
-    for branch in BRANCHES:
-        log = workspace.topics_log() if branch == "batch" else workspace.streams_log()
-        prepare(workspace.settings, branch, log)
-        for table in TABLES:
-            source = names.source(branch, workspace.settings.pipeline_id, table)
-            records = [
-                Record(json.dumps(post[table]).encode(), str(post["geo"]["ind"]).encode()) for post in posts
-            ]
-            log.append(source, records).result()
-        log.close()
-
-
-def land(workspace: Workspace) -> None:
-    """The sink until everything is an object; what was left open is closed when it stops."""
-    stop = threading.Event()
-    thread = threading.Thread(target=run_sink, args=(workspace, stop))
-    thread.start()
-    topics = [names.topic(workspace.settings.pipeline_id, table) for table in TABLES]
-    log = workspace.topics_log()
-    ends = sum(sum(log.ends(topic).values()) for topic in topics)
-    stop.set()
-    thread.join()
-    while sum(sum(log.committed("sink", topic).values()) for topic in topics) < ends:
-        again = threading.Event()
-        threading.Timer(0.3, again.set).start()
-        run_sink(workspace, again)
-    log.close()
 
 
 def load(workspace: Workspace, branches: Sequence[Branch] = BRANCHES) -> None:

@@ -17,12 +17,12 @@ from pyspark.sql import SparkSession
 
 from pinterest_pipeline.cleaning.rules import CLEAN_COLUMNS
 from pinterest_pipeline.config import KinesisSettings, Settings, SinkSettings
-from pinterest_pipeline.engines.kinesis_source import register_kinesis
 from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.posts.generator import generate
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.codec import wire_row
 from pinterest_pipeline.records.names import BRANCHES, TABLES, Table
+from pinterest_pipeline.stream_notebook import register_kinesis
 from pinterest_pipeline.workspace import Workspace
 from tests.branches import JsonPost, append, land
 from tests.command import environment, pinpipe

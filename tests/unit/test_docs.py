@@ -154,4 +154,4 @@ def test_every_widget_of_the_streaming_notebook_is_described() -> None:
         r"^\| `(\w+)` \| .* \| .* \|$", text("docs/reference/kinesis-source.md"), re.MULTILINE
     )
     assert set(declared) <= set(described)
-    assert len(declared) == 8
+    assert len(declared) == 9

@@ -3,19 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from pinterest_pipeline.cleaning.rules import (
-    CLEAN_COLUMNS,
-    CONVERSIONS,
-    POSITIONS,
-    Conversion,
-    Rule,
-    literal,
-    rules_of,
-)
+from pinterest_pipeline.cleaning.checks import checks_of
+from pinterest_pipeline.cleaning.rules import CLEAN_COLUMNS, CONVERSIONS, POSITIONS, Rule, rules_of
 from pinterest_pipeline.records.names import Branch, Table
 from pinterest_pipeline.records.schemas import POSITION_COLUMNS, RAW, RAW_BASE64, SOURCE_COLUMNS
-
-_SHOWN: Final = 100  # characters of a wrong value that a reason repeats
 
 _NEWEST_FIRST: Final[dict[Branch, tuple[str, ...]]] = {
     "batch": ("`_timestamp` DESC", "`_partition` DESC", "`_offset` DESC"),
@@ -40,6 +31,16 @@ def newest_first(branch: Branch) -> list[str]:
     return list(_NEWEST_FIRST[branch])
 
 
+def newness(branch: Branch, alias: str = "") -> str:
+    """Spark SQL for the position of a row of a clean table as one value: the larger, the newer."""
+    columns = [f"`{name}`" for name in POSITION_COLUMNS[branch]]
+    parts = [part.removesuffix(" DESC") for part in newest_first(branch)]
+    if alias:
+        for column in columns:
+            parts = [part.replace(column, f"{alias}.{column}") for part in parts]
+    return f"STRUCT({', '.join(parts)})"
+
+
 def clean_select(table: Table, branch: Branch, source: str, carry: Sequence[str] = ()) -> str:
     """Spark SQL that cleans the raw relation `source`, row by row: a stream has no DISTINCT, no window.
 
@@ -48,13 +49,20 @@ def clean_select(table: Table, branch: Branch, source: str, carry: Sequence[str]
     `_rules`   int, bit n set: rule n of `rules_of(table)` replaced a value,
     `_reason`  why the row belongs in quarantine; null when it is good.
     """
-    conversions = (*POSITIONS[branch], *CONVERSIONS[table])
+    inner = source
+    for columns in clean_steps(table, branch, carry):
+        sql = _select(columns, inner)
+        inner = f"(\n{sql}\n)"
+    return sql
+
+
+def clean_steps(table: Table, branch: Branch, carry: Sequence[str] = ()) -> tuple[list[str], ...]:
+    """The three projections that `clean_select` puts into each other, for frames instead of SQL.
+
+    First the rules; then each column in its type beside its text, as a `Check` needs it; then the result.
+    """
     kept = [f"`{name}`" for name in carry]
-    finals = [f"{sql} AS `{name}`" for name, sql in CLEAN_COLUMNS[table].items()]
-    positions = [f"`{name}`" for name in POSITION_COLUMNS[branch]]
-    marks = ["`_text_ind` AS `_ind`", "`_rules`", f"{_reason(conversions)} AS `_reason`"]
-    converted = _converted(table, conversions, kept, _ruled(table, branch, source, kept))
-    return _select([*finals, *positions, *kept, *marks], f"(\n{converted}\n)")
+    return (_ruled(table, branch, kept), _converted(table, branch, kept), _finished(table, branch, kept))
 
 
 def changes_select(table: Table, source: str) -> str:
@@ -66,7 +74,7 @@ def changes_select(table: Table, source: str) -> str:
     return _select(counts or ["COUNT(*) AS `rows`"], source)
 
 
-def _ruled(table: Table, branch: Branch, source: str, kept: Sequence[str]) -> str:
+def _ruled(table: Table, branch: Branch, kept: Sequence[str]) -> list[str]:
     """Raw text with the rules applied, still text."""
     rules = rules_of(table)
     columns = []
@@ -76,7 +84,7 @@ def _ruled(table: Table, branch: Branch, source: str, kept: Sequence[str]) -> st
             columns.append("COALESCE(`ind`, `index`) AS `ind`")
         elif name != "index":
             columns.append(f"{_replaced(name, mine)} AS `{name}`" if mine else f"`{name}`")
-    return _select([*columns, f"{_mask(rules)} AS `_rules`", *kept], source)
+    return [*columns, f"{_mask(rules)} AS `_rules`", *kept]
 
 
 def _replaced(column: str, rules: Iterable[Rule]) -> str:
@@ -95,37 +103,26 @@ def _mask(rules: Sequence[Rule]) -> str:
     return " + ".join(masks) or "0"
 
 
-def _converted(table: Table, conversions: Sequence[Conversion], kept: Sequence[str], source: str) -> str:
+def _converted(table: Table, branch: Branch, kept: Sequence[str]) -> list[str]:
     """Every column in its type, beside the text it was read from."""
+    conversions = (*POSITIONS[branch], *CONVERSIONS[table])
     typed = {conversion.column: conversion for conversion in conversions}
     plain = [f"`{name}`" for name in SOURCE_COLUMNS[table] if name not in typed and name != "index"]
     converted = [f"{c.sql} AS `{c.column}`" for c in conversions]
     texts = [f"`{c.column}` AS `_text_{c.column}`" for c in conversions]
-    others = [f"`{RAW}`", f"`{RAW_BASE64}`", "`_rules`", *kept]
-    return _select([*plain, *converted, *texts, *others], f"(\n{source}\n)")
+    return [*plain, *converted, *texts, f"`{RAW}`", f"`{RAW_BASE64}`", "`_rules`", *kept]
 
 
-def _reason(conversions: Sequence[Conversion]) -> str:
-    whole = [
-        f"WHEN `{RAW}` IS NOT NULL THEN {_wrong('value', 'a readable JSON object', RAW)}",
-        f"WHEN `{RAW_BASE64}` IS NOT NULL THEN {_wrong('value', 'UTF-8 text', RAW_BASE64)}",
-    ]
-    missing = [
-        f"WHEN `_text_{c.column}` IS NULL THEN {literal(f'{c.column}: expected {c.expected}, got nothing')}"
-        for c in conversions
-        if c.required
-    ]
-    unfit = [
-        f"WHEN `{c.column}` IS NULL AND `_text_{c.column}` IS NOT NULL "
-        f"THEN {_wrong(c.column, c.expected, f'_text_{c.column}')}"
-        for c in conversions
-    ]
-    return "CASE\n  " + "\n  ".join([*whole, *missing, *unfit]) + "\nEND"
+def _finished(table: Table, branch: Branch, kept: Sequence[str]) -> list[str]:
+    finals = [f"{sql} AS `{name}`" for name, sql in CLEAN_COLUMNS[table].items()]
+    positions = [f"`{name}`" for name in POSITION_COLUMNS[branch]]
+    marks = ["`_text_ind` AS `_ind`", "`_rules`", f"{_reason(table, branch)} AS `_reason`"]
+    return [*finals, *positions, *kept, *marks]
 
 
-def _wrong(column: str, expected: str, found: str) -> str:
-    begin = literal(f'{column}: expected {expected}, got "')
-    return f"CONCAT({begin}, SUBSTRING(`{found}`, 1, {_SHOWN}), '\"')"
+def _reason(table: Table, branch: Branch) -> str:
+    failures = [f"WHEN {check.fails} THEN {check.reason}" for check in checks_of(table, branch)]
+    return "CASE\n  " + "\n  ".join(failures) + "\nEND"
 
 
 def _select(columns: Iterable[str], source: str) -> str:

@@ -5,11 +5,9 @@ For Spark off Databricks, where nothing else answers to that name. Needs pyspark
 
 from collections.abc import Mapping
 
-from pyspark.sql import SparkSession
 from pyspark.sql.datasource import DataSource
 from pyspark.sql.types import StructType
 
-from pinterest_pipeline.config import on_databricks
 from pinterest_pipeline.engines.kinesis_source_options import kinesis_options
 from pinterest_pipeline.engines.kinesis_source_reader import KinesisStreamReader
 
@@ -35,9 +33,3 @@ class KinesisDataSource(DataSource):
 
     def streamReader(self, schema: StructType) -> KinesisStreamReader:  # noqa: N802 - Spark's name
         return KinesisStreamReader(self._options)
-
-
-def register_kinesis(spark: SparkSession) -> None:
-    """Make the source known to a session; on Databricks, which has its own, nothing is done."""
-    if not on_databricks():
-        spark.dataSource.register(KinesisDataSource)

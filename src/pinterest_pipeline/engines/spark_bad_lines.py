@@ -22,13 +22,18 @@ def quarantined(spark: "SparkSession", marked: "DataFrame", table: Table, branch
     """The bad rows in `quarantine_schema`. Looks once whether there are lines of which nothing was read."""
     bad = marked.where("`_reason` IS NOT NULL")
     seen = " OR ".join(f"`{name}` IS NOT NULL" for name in ("_ind", *POSITION_COLUMNS[branch]))
-    positions = [f"`{name}`" for name in POSITION_COLUMNS[branch]]
-    named = [f"'{table}' AS table_name", "`_ind` AS ind", "`_reason` AS reason", f"{VALUE} AS raw"]
-    found = bad.where(seen).selectExpr(*named, *positions)
+    found = with_reasons(bad.where(seen), table, branch)
     unread = bad.where(f"NOT ({seen})")
     if FILE not in marked.columns or unread.isEmpty():
         return found
     return found.unionByName(_rescued(_placed(spark, unread), table, branch))
+
+
+def with_reasons(bad: "DataFrame", table: Table, branch: Branch) -> "DataFrame":
+    """Bad rows in `quarantine_schema` as the SQL left them: an unreadable line has no position."""
+    positions = [f"`{name}`" for name in POSITION_COLUMNS[branch]]
+    named = [f"'{table}' AS table_name", "`_ind` AS ind", "`_reason` AS reason", f"{VALUE} AS raw"]
+    return bad.selectExpr(*named, *positions)
 
 
 def _placed(spark: "SparkSession", unread: "DataFrame") -> "DataFrame":

@@ -15,6 +15,7 @@ _ELEMENTS: Final = "_elements"
 _END: Final = "_end"
 _FIELDS: Final = "_fields"
 
+LINE_END: Final = "\n"
 _BLANKS: Final = "CONCAT(' \\t\\n\\r', CHR(11), CHR(12))"
 # The limits of Spark's JSON reader are below what a record may hold.
 _OPTIONS: Final = "MAP('allowSingleQuotes', 'false', 'maxNumLen', '100000000', 'maxNestingDepth', '100000')"
@@ -24,9 +25,13 @@ _SOUND: Final = r"\\\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\\\u[dD][c-fC-F][0-9a-fA-F]
 
 def read_lines(spark: "SparkSession", paths: Iterable[str]) -> "DataFrame":
     """The lines of files that are not blank: `_value`, the text without blanks around it, and `_file`."""
-    lines = spark.read.option("lineSep", "\n").text([unglobbed(path) for path in paths])
+    return lines_of(spark.read.option("lineSep", LINE_END).text([unglobbed(path) for path in paths]))
+
+
+def lines_of(texts: "DataFrame") -> "DataFrame":
+    """The rows of Spark's source of texts, also of a stream, as `read_lines` gives them."""
     text = f"TRIM(BOTH {_BLANKS} FROM value) AS {VALUE}"
-    return lines.selectExpr(text, f"_metadata.file_path AS {FILE}").where(f"{VALUE} <> ''")
+    return texts.selectExpr(text, f"_metadata.file_path AS {FILE}").where(f"{VALUE} <> ''")
 
 
 def unglobbed(path: str) -> str:

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from pinterest_pipeline.cleaning.select import newest_first
+from pinterest_pipeline.cleaning.select import newness
 from pinterest_pipeline.config import crash_at
 from pinterest_pipeline.engines.base import clean_schema, quarantine_schema
 from pinterest_pipeline.engines.spark_frames import newest, quarantined
@@ -117,15 +117,9 @@ def _set_aside_and_merge(
 def _merge(target: str) -> str:
     return (
         f"MERGE INTO {target} AS target USING {_BATCH} AS source ON target.ind = source.ind"
-        f" WHEN MATCHED AND {_place('source')} > {_place('target')} THEN UPDATE SET *"
+        f" WHEN MATCHED AND {newness('stream', 'source')} > {newness('stream', 'target')} THEN UPDATE SET *"
         " WHEN NOT MATCHED THEN INSERT *"
     )
-
-
-def _place(alias: str) -> str:
-    """A row's position as one value: the larger, the newer."""
-    parts = [part.removesuffix(" DESC").replace("`_", f"{alias}.`_") for part in newest_first("stream")]
-    return f"STRUCT({', '.join(parts)})"
 
 
 def _query_id(spark: "SparkSession", checkpoint: str) -> str:
@@ -157,7 +151,7 @@ def _columns(schema: "pa.Schema") -> str:
     return ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in fields)
 
 
-def trigger(text: str) -> dict[str, bool | str]:
+def trigger(text: str) -> dict[str, Any]:
     """What `DataStreamWriter.trigger` takes: all that is there and then stop, or on and on."""
     return {"availableNow": True} if text.lower() == "availablenow" else {"processingTime": text}
 

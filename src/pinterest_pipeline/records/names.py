@@ -24,6 +24,11 @@ def source(branch: Branch, pipeline_id: str, table: Table) -> str:
     return topic(pipeline_id, table) if branch == "batch" else stream(pipeline_id, table)
 
 
+def catalog_table(pipeline_id: str, table: Table) -> str:
+    """The name of a table in a Spark catalog, where each branch has a schema and several ids may share it."""
+    return f"{pipeline_id}_{table}_table"
+
+
 def delta_table(branch: Branch, pipeline_id: str, table: Table) -> str:
     """The folder of a clean table: `pin` in the batch branch, `<id>_pin_table` in the stream branch."""
-    return table if branch == "batch" else f"{pipeline_id}_{table}_table"
+    return table if branch == "batch" else catalog_table(pipeline_id, table)

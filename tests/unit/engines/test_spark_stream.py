@@ -69,6 +69,7 @@ def test_access_is_by_secrets_by_the_computes_role_or_by_any_key_at_another_endp
         "awsAccessKey": "any",
         "awsSecretKey": "any",
     }
+    assert access(Secrets(), "", "aws", "streams") == {"serviceCredential": "streams"}
     assert access(Secrets(), "", "aws") == {
         "awsAccessKey": "aws_access_key_id of aws",
         "awsSecretKey": "aws_secret_access_key of aws",
