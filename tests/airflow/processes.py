@@ -1,0 +1,130 @@
+"""A real scheduler of Airflow and what it needs beside it; their tasks may be killed."""
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.airflow.environment import Airflow
+
+_SECONDS = 400.0
+_SETTINGS = {
+    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+    "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "1",
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+}
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Scheduler:
+    """A scheduler at work in a folder of its own."""
+
+    def __init__(self, airflow: Airflow, folder: Path, variables: dict[str, str]) -> None:
+        self._airflow = airflow
+        self._database = folder / "airflow.db"
+        self._log = folder / "said"
+        self._environment = airflow.settings(folder) | _SETTINGS | variables
+        command = "scheduler"
+        if airflow.version.startswith("3."):  # its tasks speak to an API server
+            command = "standalone"
+            url = f"http://127.0.0.1:{_free_port()}"
+            self._environment |= {
+                "AIRFLOW__API__PORT": url.rpartition(":")[2],
+                "AIRFLOW__API__BASE_URL": url,
+                "AIRFLOW__API__WORKERS": "1",
+                "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+                "AIRFLOW__CORE__PARALLELISM": "2",
+                "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
+            }
+        self._environment["AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"] = str(_free_port())
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [airflow.program, command],
+                env=self._environment, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    def wait_for(self, state: str, tries: int) -> None:
+        """Wait until the DAG run has come to a state, and its task `run_job` to a number of tries."""
+        deadline = time.monotonic() + _SECONDS
+        while (found := self._found()) != (state, tries):
+            if time.monotonic() > deadline:
+                pytest.fail(f"the DAG run is at {found} after {_SECONDS} s:\n{self.said()}")
+            self.pause()
+
+    def pause(self) -> None:
+        """Let it work a little; it must not end by itself."""
+        try:
+            code = self._process.wait(0.5)
+        except subprocess.TimeoutExpired:
+            return
+        pytest.fail(f"the scheduler ended with {code}:\n{self.said()}")
+
+    def clear(self, task: str) -> None:
+        """What a person does who wants a task to be done once more."""
+        command = [
+            str(self._airflow.program),
+            "tasks",
+            "clear",
+            "--yes",
+            "--task-regex",
+            task,
+            "124df56aef51_dag",
+        ]
+        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    def said(self) -> str:
+        return self._log.read_text(errors="replace")[-6_000:]
+
+    def stop(self) -> None:
+        os.killpg(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def _found(self) -> tuple[str, int] | None:
+        query = (
+            "SELECT dag_run.state, try_number FROM dag_run JOIN task_instance USING (dag_id, run_id)"
+            " WHERE task_id = 'run_job'"
+        )
+        with closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, timeout=30)) as database:
+            found: tuple[str, int] | None = database.execute(query).fetchone()
+            return found
+
+
+@contextmanager
+def scheduler(airflow: Airflow, folder: Path, variables: dict[str, str]) -> Iterator[Scheduler]:
+    process = Scheduler(airflow, folder, variables)
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+def owner(port: int) -> int:
+    """The process that holds the client's end of a connection from a port of loopback."""
+    local = f"0100007F:{port:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    [inode] = [row[9] for row in rows if row[1] == local]
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if descriptor.readlink().name == f"socket:[{inode}]":
+                return int(descriptor.parts[2])
+        except OSError:
+            continue  # a process that ended, or a descriptor that was closed, while we looked
+    raise LookupError(f"nobody holds port {port}")

@@ -1,0 +1,57 @@
+"""A real scheduler whose task is killed after it started the job: Databricks sees one run."""
+
+import os
+import queue
+import signal
+import ssl
+from pathlib import Path
+
+import pytest
+
+from tests.airflow.conftest import Login
+from tests.airflow.environment import airflow
+from tests.airflow.jobs_api import JobsApi
+from tests.airflow.processes import Scheduler, owner, scheduler
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
+
+
+def killed(process: Scheduler, jobs: JobsApi) -> None:
+    """Kill the task that has started a job run and waits for its state."""
+    while True:
+        try:
+            port = jobs.held.get_nowait()
+        except queue.Empty:
+            process.pause()
+            continue
+        os.kill(owner(port), signal.SIGKILL)
+        return
+
+
+@pytest.mark.parametrize("version", ["2.11.0", "3.3.2"])
+def test_a_task_that_is_killed_after_the_submit_starts_no_second_run(
+    version: str,
+    tmp_path: Path,
+    jobs: JobsApi,
+    databricks: Login,
+    certificate: tuple[ssl.SSLContext, dict[str, str]],
+) -> None:
+    jobs.answering.clear()
+    jobs.looks = 6 if version.startswith("3.") else 4  # so that nobody has to look twice, half a minute apart
+    variables = certificate[1] | {
+        "AIRFLOW_CONN_DATABRICKS_DEFAULT": databricks(version),
+        # Airflow 3 runs all its parts here, a triggerer among them; Airflow 2 only its scheduler.
+        "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": str(version.startswith("3.")),
+    }
+    with scheduler(airflow(version), tmp_path, variables) as process:
+        killed(process, jobs)
+        assert len(jobs.runs) == 1
+        jobs.answering.set()
+        process.wait_for("success", tries=2)
+        assert len(jobs.runs) == 1
+        assert ("DatabricksExecutionTrigger" in jobs.callers) == version.startswith("3.")
+
+        jobs.looks = 0
+        process.clear("run_job")
+        process.wait_for("success", tries=3)
+        assert len(jobs.runs) == 2
