@@ -78,9 +78,9 @@ DONE_WITHIN = timedelta(hours=6)
 class RunJobOnce(DatabricksRunNowOperator):
     """Starts a Databricks job, one run for each try that failed, whatever dies in between.
 
-    The idempotency token holds the DAG run, after which try the task was cleared, and how many job runs failed
-    since then. So a try after a killed worker finds the run that is under way or done; one after a failed run
-    starts another.
+    The idempotency token holds the DAG run, after which try the task was cleared, and how many job runs
+    failed since. So a try after a killed worker finds the run that is under way or done; one after a failed
+    run starts another.
     """
 
     template_fields = ("job", "databricks_conn_id")

@@ -1,8 +1,8 @@
 """Runs inside an Airflow environment, without the project: each line of its input is a DAG run to make.
 
-A line is JSON: `environment` to set, the `date` of the run (null for a run by hand that has none), and whether
-a trigger waits for the job. The answer is a line of JSON after a marker: the state of the run, how each task ended
-and how often it was tried.
+A line is JSON: `environment` to set, the `date` of the run (null for a run by hand that has none), and if a
+trigger waits for the job. The answer is a line of JSON after a marker: the state of the run, how each task
+ended and how often it was tried.
 """
 
 import importlib.util

@@ -52,7 +52,9 @@ class Airflow:
         home.mkdir(parents=True, exist_ok=True)
         if self.database.exists() and not (home / "airflow.db").exists():
             shutil.copy(self.database, home)
-        return environment() | {
+        inherited = environment()
+        return inherited | {
+            "PATH": f"{self.program.parent}:{inherited['PATH']}",  # Airflow starts itself by its name
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(DAG.parent),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -85,7 +87,7 @@ def _make(wanted: Airflow, requirements: Path) -> None:
     newest = NEWEST_PYTHON[wanted.version]
     python = sys.executable if sys.version_info[:2] <= newest else f">=3.10,<{newest[0]}.{newest[1] + 1}"
     venv = ["venv", "--quiet", "--clear", "--no-python-downloads", "--python", python]
-    install = ["pip", "install", "--quiet", "--no-deps", "--compile-bytecode", "--python", str(wanted.python)]
+    install = ["pip", "install", "--quiet", "--no-deps", "--python", str(wanted.python)]
     commands = [
         [*uv, *venv, str(wanted.folder / "venv")],
         [*uv, *install, "--requirements", str(requirements)],
