@@ -109,7 +109,7 @@ class JobsApi:
 
     def _run_now(self, body: _Answer) -> tuple[int, _Answer]:
         token = body["idempotency_token"]
-        if body["job_id"] not in JOBS.values() or len(token) > 64:
+        if int(body["job_id"]) not in JOBS.values() or len(token) > 64:
             return 400, {
                 "error_code": "INVALID_PARAMETER_VALUE",
                 "message": "no such job, or too long a token",
@@ -142,6 +142,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile = self.connection.makefile("rb")
         self.wfile = self.connection.makefile("wb", 0)
         self.close_connection = False  # some clients ask for a tunnel in HTTP/1.0
+
+    def finish(self) -> None:
+        super().finish()
+        self.connection.close()  # the server itself knows of the plain socket only
 
     def do_GET(self) -> None:
         self._do()

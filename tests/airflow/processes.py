@@ -1,6 +1,7 @@
 """A real scheduler of Airflow and what it needs beside it; their tasks may be killed."""
 
 import os
+import secrets
 import signal
 import socket
 import sqlite3
@@ -37,24 +38,29 @@ class Scheduler:
         self._database = folder / "airflow.db"
         self._log = folder / "said"
         self._environment = airflow.settings(folder) | _SETTINGS | variables
-        command = "scheduler"
-        if airflow.version.startswith("3."):  # its tasks speak to an API server
-            command = "standalone"
-            url = f"http://127.0.0.1:{_free_port()}"
-            self._environment |= {
-                "AIRFLOW__API__PORT": url.rpartition(":")[2],
-                "AIRFLOW__API__BASE_URL": url,
-                "AIRFLOW__API__WORKERS": "1",
-                "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-                "AIRFLOW__CORE__PARALLELISM": "2",
-                "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
-            }
         self._environment["AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"] = str(_free_port())
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [airflow.program, command],
-                env=self._environment, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+        self._processes: list[subprocess.Popen[bytes]] = []
+        for part in self._parts():
+            command, how = [airflow.program, part], self._environment
+            with self._log.open("ab") as log:
+                started = subprocess.Popen(command, env=how, stdout=log, stderr=log, start_new_session=True)
+            self._processes.append(started)
+
+    def _parts(self) -> tuple[str, ...]:
+        """The processes that are needed; in Airflow 3 a task speaks to a server, not to the database."""
+        if self._airflow.version.startswith("2."):
+            return ("scheduler",)
+        url = f"http://127.0.0.1:{_free_port()}"
+        self._environment |= {
+            "AIRFLOW__API__PORT": url.rpartition(":")[2],
+            "AIRFLOW__API__BASE_URL": url,
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+            "AIRFLOW__CORE__PARALLELISM": "1",
+        }
+        return ("api-server", "dag-processor", "scheduler")
 
     def wait_for(self, state: str, tries: int) -> None:
         """Wait until the DAG run has come to a state, and its task `run_job` to a number of tries."""
@@ -65,12 +71,12 @@ class Scheduler:
             self.pause()
 
     def pause(self) -> None:
-        """Let it work a little; it must not end by itself."""
-        try:
-            code = self._process.wait(0.5)
-        except subprocess.TimeoutExpired:
-            return
-        pytest.fail(f"the scheduler ended with {code}:\n{self.said()}")
+        """Let all work a little; none may end by itself."""
+        with suppress(subprocess.TimeoutExpired):
+            self._processes[-1].wait(0.5)
+        ended = [process for process in self._processes if process.poll() is not None]
+        if ended:
+            pytest.fail(f"{ended[0].args} ended with {ended[0].returncode}:\n{self.said()}")
 
     def clear(self, task: str) -> None:
         """What a person does who wants a task to be done once more."""
@@ -90,13 +96,15 @@ class Scheduler:
         return self._log.read_text(errors="replace")[-6_000:]
 
     def stop(self) -> None:
-        with suppress(ProcessLookupError):  # it ended by itself, and a test said so
-            os.killpg(self._process.pid, signal.SIGTERM)
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        for process in self._processes:
+            with suppress(ProcessLookupError):  # it ended by itself, and a test said so
+                os.killpg(process.pid, signal.SIGTERM)
+        for process in self._processes:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
     def _found(self) -> tuple[str, int] | None:
         query = (
