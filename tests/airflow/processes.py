@@ -1,6 +1,7 @@
 """A real scheduler of Airflow and what it needs beside it; their tasks may be killed."""
 
 import os
+import queue
 import secrets
 import signal
 import socket
@@ -11,11 +12,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.airflow.environment import Airflow
 
-_SECONDS = 400.0
+_SECONDS = 300.0
 _SETTINGS = {
     "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
@@ -40,16 +42,25 @@ class Scheduler:
         self._environment = airflow.settings(folder) | _SETTINGS | variables
         self._environment["AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"] = str(_free_port())
         self._processes: list[subprocess.Popen[bytes]] = []
-        for part in self._parts():
-            command, how = [airflow.program, part], self._environment
-            with self._log.open("ab") as log:
-                started = subprocess.Popen(command, env=how, stdout=log, stderr=log, start_new_session=True)
-            self._processes.append(started)
 
-    def _parts(self) -> tuple[str, ...]:
-        """The processes that are needed; in Airflow 3 a task speaks to a server, not to the database."""
-        if self._airflow.version.startswith("2."):
-            return ("scheduler",)
+    def start(self) -> None:
+        if self._airflow.version.startswith("3."):  # a task speaks to a server, not to the database
+            url = self._set_up_server()
+            self._start("api-server")
+            self._wait_until_it_answers(url)
+            self._start("dag-processor")
+        self._start("scheduler")
+
+    def _start(self, part: str) -> None:
+        command = [self._airflow.program, part]
+        with self._log.open("ab") as log:
+            started = subprocess.Popen(
+                command, env=self._environment, stdout=log, stderr=log, start_new_session=True
+            )
+        self._processes.append(started)
+
+    def _set_up_server(self) -> str:
+        """Choose the address and the keys that all parts share; returns the address."""
         url = f"http://127.0.0.1:{_free_port()}"
         self._environment |= {
             "AIRFLOW__API__PORT": url.rpartition(":")[2],
@@ -60,7 +71,26 @@ class Scheduler:
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
             "AIRFLOW__CORE__PARALLELISM": "1",
         }
-        return ("api-server", "dag-processor", "scheduler")
+        return url
+
+    def _wait_until_it_answers(self, url: str) -> None:
+        deadline = time.monotonic() + _SECONDS
+        while time.monotonic() < deadline:
+            self.pause()
+            with suppress(httpx.TransportError):
+                httpx.get(f"{url}/api/v2/version", timeout=10)
+                return
+        pytest.fail(f"the API server does not answer after {_SECONDS} s:\n{self.said()}")
+
+    def kill_a_waiting_task(self, held: "queue.Queue[int]") -> None:
+        """Kill the process whose connection is held by the server: the task that started a job run."""
+        deadline = time.monotonic() + _SECONDS
+        while time.monotonic() < deadline:
+            with suppress(queue.Empty):
+                os.kill(owner(held.get_nowait()), signal.SIGKILL)
+                return
+            self.pause()
+        pytest.fail(f"no task has started a job run after {_SECONDS} s:\n{self.said()}")
 
     def wait_for(self, state: str, tries: int) -> None:
         """Wait until the DAG run has come to a state, and its task `run_job` to a number of tries."""
@@ -120,6 +150,7 @@ class Scheduler:
 def scheduler(airflow: Airflow, folder: Path, variables: dict[str, str]) -> Iterator[Scheduler]:
     process = Scheduler(airflow, folder, variables)
     try:
+        process.start()
         yield process
     finally:
         process.stop()

@@ -1,8 +1,5 @@
 """A real scheduler whose task is killed after it started the job: Databricks sees one run."""
 
-import os
-import queue
-import signal
 import ssl
 from pathlib import Path
 
@@ -11,21 +8,9 @@ import pytest
 from tests.airflow.conftest import Login
 from tests.airflow.environment import airflow
 from tests.airflow.jobs_api import JobsApi
-from tests.airflow.processes import Scheduler, owner, scheduler
+from tests.airflow.processes import scheduler
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
-
-
-def killed(process: Scheduler, jobs: JobsApi) -> None:
-    """Kill the task that has started a job run and waits for its state."""
-    while True:
-        try:
-            port = jobs.held.get_nowait()
-        except queue.Empty:
-            process.pause()
-            continue
-        os.kill(owner(port), signal.SIGKILL)
-        return
 
 
 @pytest.mark.parametrize("version", ["2.11.0", "3.3.2"])
@@ -40,7 +25,7 @@ def test_a_task_that_is_killed_after_the_submit_starts_no_second_run(
     jobs.looks = 4  # so that nobody has to look a second time, half a minute after the first
     variables = certificate[1] | {"AIRFLOW_CONN_DATABRICKS_DEFAULT": databricks(version)}
     with scheduler(airflow(version), tmp_path, variables) as process:
-        killed(process, jobs)
+        process.kill_a_waiting_task(jobs.held)
         assert len(jobs.runs) == 1
         jobs.answering.set()
         process.wait_for("success", tries=2)
