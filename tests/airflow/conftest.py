@@ -12,7 +12,7 @@ import trustme
 from tests.airflow.environment import VERSIONS, Driver, driver
 from tests.airflow.jobs_api import CLIENT, SECRET, JobsApi, JobsServer
 
-Login = Callable[[str], str]
+Login = Callable[..., str]
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,7 @@ class Scheduler:
         self._start("scheduler")
 
     def _start(self, part: str) -> None:
-        command = [self._airflow.program, part]
+        command = [str(self._airflow.program), part]
         with self._log.open("ab") as log:
             started = subprocess.Popen(
                 command, env=self._environment, stdout=log, stderr=log, start_new_session=True
@@ -92,13 +92,16 @@ class Scheduler:
             self.pause()
         pytest.fail(f"no task has started a job run after {_SECONDS} s:\n{self.said()}")
 
-    def wait_for(self, state: str, tries: int) -> None:
-        """Wait until the DAG run has come to a state, and its task `run_job` to a number of tries."""
+    def wait_for_success(self) -> int:
+        """Wait until the DAG run is done; how often its task `run_job` was tried."""
         deadline = time.monotonic() + _SECONDS
-        while (found := self._found()) != (state, tries):
-            if time.monotonic() > deadline:
-                pytest.fail(f"the DAG run is at {found} after {_SECONDS} s:\n{self.said()}")
+        while time.monotonic() < deadline:
+            state, tries = self._found()
+            if state == "success":
+                return tries
+            assert state != "failed", self.said()
             self.pause()
+        pytest.fail(f"the DAG run is not done after {_SECONDS} s:\n{self.said()}")
 
     def pause(self) -> None:
         """Let all work a little; none may end by itself."""
@@ -106,7 +109,7 @@ class Scheduler:
             self._processes[-1].wait(0.5)
         ended = [process for process in self._processes if process.poll() is not None]
         if ended:
-            pytest.fail(f"{ended[0].args} ended with {ended[0].returncode}:\n{self.said()}")
+            pytest.fail(f"{ended[0].args!r} ended with {ended[0].returncode}:\n{self.said()}")
 
     def clear(self, task: str) -> None:
         """What a person does who wants a task to be done once more."""
@@ -136,13 +139,13 @@ class Scheduler:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
-    def _found(self) -> tuple[str, int] | None:
+    def _found(self) -> tuple[str, int]:
         query = (
             "SELECT dag_run.state, try_number FROM dag_run JOIN task_instance USING (dag_id, run_id)"
             " WHERE task_id = 'run_job'"
         )
         with closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, timeout=30)) as database:
-            found: tuple[str, int] | None = database.execute(query).fetchone()
+            found: tuple[str, int] = database.execute(query).fetchone()
             return found
 
 
