@@ -113,7 +113,7 @@ class RunJobOnce(DatabricksRunNowOperator):
         ti = context["ti"]
         cleared_after = ti.max_tries - self.retries  # tries made before the task was last cleared
         request = {"job_id": self._job_id(), "job_parameters": job_parameters(context["dag_run"])}
-        for failed_runs in range(ti.try_number - cleared_after):
+        for failed_runs in range(max(ti.try_number - cleared_after, 1)):
             parts = (ti.dag_id, ti.task_id, ti.run_id, cleared_after, failed_runs)
             request["idempotency_token"] = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
             run_id = self.databricks.run_now(request)
@@ -201,9 +201,9 @@ def tell(text: str) -> None:
         return
     if target.conn_type == "smtp":
         page = f"<pre>{html.escape(text)}</pre>"
-        to = target.extra_dejson["to"]
-        mail = SmtpNotifier(to=to, subject=text.splitlines()[0], html_content=page, smtp_conn_id=ALERTS)
-        mail.notify({})
+        people = {name: target.extra_dejson[name] for name in ("from_email", "to")}
+        subject = text.splitlines()[0]
+        SmtpNotifier(**people, subject=subject, html_content=page, smtp_conn_id=ALERTS).notify({})
     else:
         requests.post(target.password, json={"text": text}, timeout=10).raise_for_status()
     log.info("the alert was sent")

@@ -11,6 +11,7 @@ import trustme
 
 from tests.airflow.environment import VERSIONS, Driver, driver
 from tests.airflow.jobs_api import CLIENT, SECRET, JobsApi, JobsServer
+from tests.airflow.mail import MailServer
 
 Login = Callable[..., str]
 
@@ -37,6 +38,13 @@ def server(certificate: tuple[ssl.SSLContext, dict[str, str]]) -> Iterator[JobsS
 def jobs(server: JobsServer) -> JobsApi:
     """The Jobs API without runs and faults."""
     return server.fresh()
+
+
+@pytest.fixture
+def mail() -> Iterator[MailServer]:
+    server = MailServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The DAG under each version of Airflow: what it is, and what it asks of Databricks."""
 
+import json
 import re
 from collections import deque
 from datetime import timedelta
@@ -9,6 +10,7 @@ import pytest
 from tests.airflow.conftest import OLDEST_AND_NEWEST, Login
 from tests.airflow.environment import Answer, Driver
 from tests.airflow.jobs_api import JobsApi, JobsServer
+from tests.airflow.mail import MailServer
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
@@ -149,3 +151,20 @@ def test_what_no_retry_mends_fails_at_once(
         assert "Databricks refuses the request" in texts[0]
         assert "Databricks has no job named 'another job'" in texts[1]
         assert "there is no connection 'elsewhere', or it holds no login" in texts[2]
+
+
+@OLDEST_AND_NEWEST
+def test_an_alert_may_be_a_mail(dag: Driver, variables: dict[str, str], mail: MailServer) -> None:
+    extra = {
+        "disable_ssl": True,
+        "disable_tls": True,
+        "from_email": "airflow@example.org",
+        "to": "us@example.org",
+    }
+    alerts = {"conn_type": "smtp", "host": "127.0.0.1", "port": mail.port, "extra": extra}
+    chosen = {"AIRFLOW_VAR_PINPIPE_DATABRICKS_CONN_ID": "elsewhere"}
+    result = dag.run(variables | chosen | {"AIRFLOW_CONN_PINPIPE_ALERTS": json.dumps(alerts)})
+    assert result["state"] == "failed"
+    [sent] = mail.sent
+    assert "To: us@example.org" in sent
+    assert "Subject: 124df56aef51_dag: where failed in" in sent
