@@ -13,7 +13,13 @@ import msgspec
 import typer
 from typer.core import TyperGroup
 
-from pinterest_pipeline import key_commands, landing_commands, look_commands, server_commands
+from pinterest_pipeline import (
+    key_commands,
+    landing_commands,
+    look_commands,
+    server_commands,
+    stream_commands,
+)
 from pinterest_pipeline.config import load_settings, remember
 from pinterest_pipeline.errors import BadInput, Disagreement, DiskFull, PipelineError, is_disk_full
 from pinterest_pipeline.records.names import BRANCHES, Branch
@@ -53,6 +59,7 @@ for command in (
     landing_commands.compact,
     server_commands.kafka,
     server_commands.s3,
+    stream_commands.stream,
 ):
     app.command(rich_help_panel=ROOMS)(command)
 for look in (look_commands.status, look_commands.doctor, look_commands.settings):
@@ -258,40 +265,6 @@ def load(
         _show_loaded(load_batch(workspace, engine))
         while every is not None and not stop.wait(every):
             _show_loaded(load_batch(workspace, engine))
-
-
-@app.command(rich_help_panel=ROOMS)
-def stream(
-    until_empty: Annotated[
-        bool, typer.Option("--until-empty", help="Stop when nothing is left to read.")
-    ] = False,
-    exit_with_parent: ExitWithParent = False,
-) -> None:
-    """Clean the streams into the stream branch's Delta tables in micro-batches, until Ctrl-C.
-
-    Example: pinpipe stream --until-empty
-    """
-    from pinterest_pipeline.local import stop_event
-    from pinterest_pipeline.pipeline import StreamLoader
-    from pinterest_pipeline.workspace import Workspace
-
-    settings = load_settings()
-    workspace = Workspace(settings)
-    stop = stop_event(exit_with_parent=exit_with_parent)
-    with workspace.only_one("stream"), workspace.engine() as engine:
-        log = workspace.streams_log()
-        try:
-            loader = StreamLoader(workspace, engine, log)
-            while not stop.is_set():
-                loaded = loader.step()
-                _show_loaded(loaded)
-                if any(table.read for table in loaded.values()):
-                    continue
-                if until_empty:
-                    break
-                stop.wait(settings.stream.poll_seconds)
-        finally:
-            log.close()
 
 
 def _show_loaded(loaded: Any) -> None:

@@ -10,7 +10,9 @@ PipelineError            says what was wrong, what was found, what to do; carrie
 └── Fatal                will not pass by itself: stop and say so
     ├── SettingError     a setting is missing, unknown or out of bounds
     ├── BadInput         a file or an argument holds something that cannot be read
-    │   └── UnknownPartition  the topic has no such partition
+    │   ├── UnknownPartition  the topic has no such partition
+    │   ├── StreamReplaced    the stream that a table was read from is gone, or another one has its name
+    │   └── RecordsExpired    records left a stream before they were read
     ├── PortInUse        another process listens where we should
     ├── AlreadyRunning   another process of the same room works in the same folder
     ├── DiskFull         the disk has no room left
@@ -106,6 +108,14 @@ class UnknownTopic(Fatal):
 class UnknownPartition(BadInput):
     def __init__(self, topic: str, partition: int | str) -> None:
         super().__init__(f"'{topic}' has no partition {partition}", "ask for its partitions first")
+
+
+class StreamReplaced(BadInput):
+    pass
+
+
+class RecordsExpired(BadInput):
+    pass
 
 
 class TopicExists(Fatal):

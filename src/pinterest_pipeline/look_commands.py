@@ -25,13 +25,17 @@ def status(as_json: AsJson = False) -> None:
     """
     from pinterest_pipeline.local import read_state
     from pinterest_pipeline.pipeline import lags
-    from pinterest_pipeline.terminal import show_lags
+    from pinterest_pipeline.streaming import standings
+    from pinterest_pipeline.terminal import show_lags, show_standings
     from pinterest_pipeline.workspace import Workspace
 
     settings = load_settings()
     state = read_state(settings.data)
     if as_json:
-        _print_json({"up": state, "lags": [asdict(lag) for lag in lags(Workspace(settings))]})
+        fresh = [asdict(one) for one in standings(Workspace(settings))]
+        _print_json(
+            {"up": state, "lags": [asdict(lag) for lag in lags(Workspace(settings))], "streams": fresh}
+        )
         return
     if state:  # said first: a log that is away ends the command
         rooms = ", ".join(f"{name} ({pid})" for name, pid in state.rooms.items())
@@ -40,6 +44,7 @@ def status(as_json: AsJson = False) -> None:
         out.print("not up; start it: pinpipe up")
     if found := lags(Workspace(settings)):
         show_lags(found)
+        show_standings(standings(Workspace(settings)))
     else:
         out.print("no topics and no streams yet")
 

@@ -1,24 +1,23 @@
-"""Joins the rooms: the loads of both branches into their Delta tables."""
+"""Joins the rooms: what both branches' loads share, the load of objects, the answers, the account."""
 
 import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
-from pinterest_pipeline.config import Settings
+from pinterest_pipeline.config import Settings, crash_at
 from pinterest_pipeline.engines.base import Cleaned
 from pinterest_pipeline.engines.duckdb import DuckDBEngine
 from pinterest_pipeline.errors import Fatal, TopicExists, UnknownTopic
 from pinterest_pipeline.eventlog.base import EventLog, StoredRecord
-from pinterest_pipeline.eventlog.sequence import offset_of, sequence_number, shard_id
+from pinterest_pipeline.eventlog.sequence import LAST_OFFSET, offset_of, sequence_number, shard_id
 from pinterest_pipeline.eventlog.stream_log import StreamLog
-from pinterest_pipeline.eventlog.streams import Stream, readable
 from pinterest_pipeline.ledger.account import Evidence, TableAccount, account
 from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.objects.landed import LandedObject, end_offset, in_steps, landed_objects
@@ -28,9 +27,16 @@ from pinterest_pipeline.records.names import TABLES, Branch
 from pinterest_pipeline.records.names import Table as TableName
 from pinterest_pipeline.records.receipts import Account, read_accounts
 from pinterest_pipeline.sink.rules import PIPELINE_GROUP
+from pinterest_pipeline.tables.delta import Table
 from pinterest_pipeline.workspace import Workspace
 
 _READ_RECORDS = 5_000
+
+EXPIRED: Final = "expired"
+"""The running total of records that had left a stream before they were read."""
+RESTARTS: Final = "restarts"
+"""The running total of streams made anew that a table went on with."""
+_NO_RULES: Final = ("read", "quarantined", EXPIRED, RESTARTS)
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,18 @@ class Loaded:
     def __add__(self, other: "Loaded") -> "Loaded":
         changes = Counter(self.changes) + Counter(other.changes)
         return Loaded(self.read + other.read, self.quarantined + other.quarantined, changes)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the records of one topic or stream go; hold the tables as long as the load lives."""
+
+    branch: Branch
+    source: str
+    """What the positions belong to."""
+    table: Table
+    quarantine: Table
+    every_version: bool = False
 
 
 def prepare(settings: Settings, branch: Branch, log: EventLog | StreamLog) -> None:
@@ -68,14 +86,15 @@ def _load_objects(workspace: Workspace, engine: DuckDBEngine, store: ObjectStore
     topic = names.topic(workspace.settings.pipeline_id, table)
     objects = landed_objects(store, workspace.settings.sink.topics_dir, topic)
     sources = {found.name.partition: f"{topic}/{found.name.partition}" for found in objects}
-    done = workspace.table("batch", table).positions(list(sources.values()))
+    target = Target("batch", topic, workspace.table("batch", table), workspace.quarantine("batch"))
+    done = target.table.positions(list(sources.values()))
     new = [found for found in objects if found.name.start >= done[sources[found.name.partition]]]
     loaded = Loaded()
     for step in in_steps(new, workspace.settings.objects.fetch_bytes):
         last = {found.name.partition: found.key for found in step}
         ends = {sources[partition]: end_offset(store, key) for partition, key in last.items()}
         with _fetched(workspace, store, step) as paths, engine.clean(table, "batch", paths) as cleaned:
-            loaded += _commit(workspace, "batch", table, cleaned, ends, topic)
+            loaded += commit(target, cleaned, ends)
     return loaded
 
 
@@ -89,61 +108,18 @@ def _fetched(
         yield store.fetch([found.key for found in objects], Path(folder))
 
 
-class StreamLoader:
-    """Micro-batches of the three streams into their Delta tables. One process at a time; hold `only_one`."""
-
-    def __init__(self, workspace: Workspace, engine: DuckDBEngine, log: StreamLog) -> None:
-        self._workspace = workspace
-        self._engine = engine
-        self._log = log
-        self._tables = {table: workspace.table("stream", table) for table in TABLES}
-
-    def step(self) -> dict[TableName, Loaded]:
-        """Load what is new in each stream, at most one micro-batch of it.
-
-        A stream that is missing, perhaps deleted under us, is made; its table keeps what it holds.
-        """
-        try:
-            return self._step_tables()
-        except UnknownTopic:
-            prepare(self._workspace.settings, "stream", self._log)
-            return self._step_tables()
-
-    def _step_tables(self) -> dict[TableName, Loaded]:
-        return {table: self._step_table(table) for table in TABLES}
-
-    def _step_table(self, table: TableName) -> Loaded:
-        stream = names.stream(self._workspace.settings.pipeline_id, table)
-        known = self._log.stream(stream)
-        source, shards = _stream_source(known), known.shards
-        done = self._tables[table].positions([f"{source}/{shard_id(shard.number)}" for shard in shards])
-        positions = {shard.number: done[f"{source}/{shard_id(shard.number)}"] for shard in shards}
-        records = self._read(stream, readable(shards, positions, self._log.beginnings(stream)))
-        if not records:
-            return Loaded()
-        ends = {f"{source}/{shard_id(record.partition)}": record.offset + 1 for record in records}
-        with (
-            _spooled(self._workspace, stream, records) as path,
-            self._engine.clean(table, "stream", [path]) as cleaned,
-        ):
-            return _commit(self._workspace, "stream", table, cleaned, ends, source)
-
-    def _read(self, stream: str, positions: Mapping[int, int]) -> list[StoredRecord]:
-        most = max(1, self._workspace.settings.stream.batch_records // len(positions))
-        return [
-            record
-            for shard, position in positions.items()
-            for record in self._log.read(stream, shard, position, most)
-        ]
-
-
-def _stream_source(stream: Stream) -> str:
+def stream_source(stream: str, created_ms: int) -> str:
     """What a position of a stream belongs to: a stream that is made anew under its name begins at 0 again."""
-    return f"{stream.name}@{stream.created_ms}"
+    return f"{stream}@{created_ms}"
+
+
+def made_key(stream: str) -> str:
+    """Under which the commits of a table name when the stream was made that they were read from (ms)."""
+    return f"{stream}/made"
 
 
 @contextmanager
-def _spooled(workspace: Workspace, stream: str, records: Iterable[StoredRecord]) -> Iterator[Path]:
+def spooled(workspace: Workspace, stream: str, records: Iterable[StoredRecord]) -> Iterator[Path]:
     """The records as lines of a file, so that both branches are read by the same code."""
     workspace.spill.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
@@ -165,27 +141,32 @@ def stream_line(stream: str, record: StoredRecord) -> bytes:
     return landed_line(record.value, position_suffix(position))
 
 
-def _commit(
-    workspace: Workspace,
-    branch: Branch,
-    table: TableName,
-    cleaned: Cleaned,
-    ends: Mapping[str, int],
-    source: str,
+def commit(
+    target: Target, cleaned: Cleaned, ends: Mapping[str, int], totals: Mapping[str, int] = {}
 ) -> Loaded:
-    """Quarantine first, then the clean rows: a crash between the two repeats only what changes nothing."""
-    quarantine = workspace.quarantine(branch)
-    bad = _not_yet_quarantined(cleaned.quarantined, branch, source, quarantine.positions(list(ends)))
+    """Quarantine first, then the clean rows: a crash between the two repeats only what changes nothing.
+
+    `ends` are the positions that the tables get; `totals` count what is no line that was read.
+    """
+    done = target.quarantine.positions(list(ends))
+    bad = _not_yet_quarantined(cleaned.quarantined, target, done)
     if bad.num_rows:
-        quarantine.append(bad, ends, {})
-    totals = {"read": cleaned.read, "quarantined": cleaned.quarantined.num_rows, **cleaned.changes}
-    workspace.table(branch, table).upsert(cleaned.rows, ends, totals)
+        target.quarantine.append(bad, ends, {})
+        crash_at("load.quarantined")
+    sums = {"read": cleaned.read, "quarantined": cleaned.quarantined.num_rows, **totals, **cleaned.changes}
+    if target.every_version:
+        target.table.append(cleaned.versions, ends, sums)
+    else:
+        target.table.upsert(cleaned.rows, ends, sums)
     return Loaded(cleaned.read, cleaned.quarantined.num_rows, cleaned.changes)
 
 
-def _not_yet_quarantined(rows: pa.Table, branch: Branch, source: str, done: Mapping[str, int]) -> pa.Table:
-    part = "_partition" if branch == "batch" else "_shard"
-    is_new = [_position(row, branch) >= done.get(f"{source}/{row[part]}", 0) for row in rows.to_pylist()]
+def _not_yet_quarantined(rows: pa.Table, target: Target, done: Mapping[str, int]) -> pa.Table:
+    part = "_partition" if target.branch == "batch" else "_shard"
+    is_new = [
+        _position(row, target.branch) >= done.get(f"{target.source}/{row[part]}", 0)
+        for row in rows.to_pylist()
+    ]
     return rows.filter(pa.array(is_new, pa.bool_()))
 
 
@@ -201,14 +182,17 @@ def answers(workspace: Workspace, engine: DuckDBEngine, branch: Branch) -> dict[
     if not workspace.has_tables(branch):
         command = "pinpipe load" if branch == "batch" else "pinpipe stream"
         raise Fatal(f"the tables of the {branch} branch are not in {workspace.root} yet", f"run '{command}'")
-    return engine.answers({table: workspace.table(branch, table).files() for table in TABLES})
+    tables = {table: workspace.table(branch, table) for table in TABLES}
+    sources = {name: table.files() for name, table in tables.items()}
+    repeating = [name for name, table in tables.items() if table.keeps_versions()]
+    return engine.answers(sources, dict.fromkeys(repeating, branch))
 
 
 def changes(workspace: Workspace, branch: Branch) -> dict[str, dict[str, int]]:
     """How often each rule changed a value, over all loads: by table and rule."""
     counts = {table: workspace.table(branch, table).totals() for table in TABLES}
     return {
-        table: {rule: count for rule, count in totals.items() if rule not in ("read", "quarantined")}
+        table: {name: count for name, count in totals.items() if name not in _NO_RULES}
         for table, totals in counts.items()
     }
 
@@ -258,7 +242,8 @@ def _stream_lags(workspace: Workspace, log: StreamLog) -> list[Lag]:
         name = names.stream(workspace.settings.pipeline_id, table)
         if name not in existing:
             continue
-        source, ends, first = _stream_source(log.stream(name)), log.ends(name), log.beginnings(name)
+        source = stream_source(name, log.stream(name).created_ms)
+        ends, first = log.ends(name), log.beginnings(name)
         keys = {part: f"{source}/{shard_id(part)}" for part in first}
         loaded = workspace.table("stream", table).positions(list(keys.values()))
         for part, start in first.items():  # a shard may begin above its parents
@@ -281,13 +266,56 @@ def table_account(workspace: Workspace, branch: Branch, table: TableName) -> Tab
     """The account of one table, recomputed from receipts, landed records and Delta files."""
     receipts = sorted(workspace.receipts.glob(f"{branch}-*.jsonl"))
     source = names.source(branch, workspace.settings.pipeline_id, table)
+    clean = workspace.table(branch, table)
     evidence = Evidence(
         landed=_landed(workspace, branch, source),
-        clean=workspace.table(branch, table).files(),
+        clean=clean.files(),
         quarantine=workspace.quarantine(branch).files(),
         receipts=receipts,
+        every_version=clean.keeps_versions(),
     )
-    return account(branch, table, evidence, _sent(receipts, table))
+    problems: list[str] = []
+    if branch == "stream":
+        evidence, problems = _as_far_as_it_is_there(workspace, source, clean, evidence)
+    found = account(branch, table, evidence, _sent(receipts, table))
+    return replace(found, problems=[*(f"{branch} {table}: {text}" for text in problems), *found.problems])
+
+
+def _as_far_as_it_is_there(
+    workspace: Workspace, stream: str, table: Table, evidence: Evidence
+) -> tuple[Evidence, list[str]]:
+    """What a stream can still show of its records, and what it cannot."""
+    totals, key = table.totals(), made_key(stream)
+    made = table.positions([key])[key]
+    problems = []
+    if missed := totals.get(EXPIRED, 0):
+        problems.append(f"{missed} records expired before they were read")
+    log = workspace.streams_log()
+    try:
+        created, places = log.stream(stream).created_ms, _first_places(log, stream)
+    except UnknownTopic:
+        return replace(evidence, landed=()), [
+            *problems,
+            f"the stream {stream} is gone: nothing can be recounted",
+        ]
+    finally:
+        log.close()
+    if totals.get(RESTARTS, 0) or made not in (0, created):
+        problems.append(
+            f"the stream {stream} was deleted and made anew: what the earlier one held cannot be recounted"
+        )
+        evidence = replace(evidence, since_ms=created)
+    return replace(evidence, beginnings=places), problems
+
+
+def _first_places(log: StreamLog, stream: str) -> dict[str, str]:
+    """Of each shard the sequence number of the first record that is there, or one behind all that were."""
+    ends = log.ends(stream)
+    places: dict[str, str] = {}
+    for shard, beginning in log.beginnings(stream).items():
+        found = log.read(stream, shard, beginning, 1)
+        places[shard_id(shard)] = sequence_number(found[0].offset if found else ends.get(shard, LAST_OFFSET))
+    return places
 
 
 def _sent(receipts: Sequence[Path], table: TableName) -> Account:
@@ -309,7 +337,7 @@ def _landed(workspace: Workspace, branch: Branch, source: str) -> Iterator[Seque
         return
     log = workspace.streams_log()
     try:
-        with _spooled(workspace, source, _everything(log, source)) as path:
+        with spooled(workspace, source, _everything(log, source)) as path:
             yield [path]
     finally:
         log.close()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pinterest_pipeline.analyses.catalog import Analysis
     from pinterest_pipeline.ledger.account import TableAccount
     from pinterest_pipeline.pipeline import Lag
+    from pinterest_pipeline.streaming import Standing, Told
 
 _ROWS_SHOWN = 10
 
@@ -113,7 +114,9 @@ def show_accounts(accounts: "Mapping[Any, Mapping[str, TableAccount]]", problems
             table.add_column(f"{branch}\n{name}", justify="right", header_style="dim")
     every = [account for tables in accounts.values() for account in tables.values()]
     foreign = any(account.without_receipt for account in every)
-    for column in (*_ACCOUNT_ROWS, *(["without_receipt"] if foreign else [])):
+    expired = any(account.expired for account in every)
+    more = [name for name, is_there in (("without_receipt", foreign), ("expired", expired)) if is_there]
+    for column in (*_ACCOUNT_ROWS, *more):
         table.add_row(column, *(f"{getattr(account, column):,}" for account in every))
     out.print(table)
     for problem in problems:
@@ -152,3 +155,32 @@ def show_lags(lags: "Sequence[Lag]") -> None:
             counts = (lag.part, lag.end, lag.landed or 0, lag.loaded, lag.end - lag.loaded)
             table.add_row(lag.source, *(f"{count:,}" for count in counts))
     out.print(table)
+
+
+def show_told(told: "Sequence[Told]") -> None:
+    """What a loader of streams has done since it last said so, a line for each stream with news."""
+    for one in told:
+        if one.loaded.read or one.standing.oldest_unread_seconds is not None:
+            counts = f"{one.loaded.read:,} read, {one.loaded.quarantined:,} quarantined"
+            behind = f"{_count(one.standing.behind)} behind"
+            newest = _seconds(one.standing.newest_row_seconds)
+            err.print(f"{one.table}: {counts}; {behind}, newest row {newest} old", soft_wrap=True)
+
+
+def show_standings(standings: "Sequence[Standing]") -> None:
+    """How fresh the table of each stream is."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for name in ("stream", "records behind", "newest row", "oldest unread"):
+        table.add_column(name, justify="left" if name == "stream" else "right", header_style="dim")
+    for one in standings:
+        ages = (_seconds(one.newest_row_seconds), _seconds(one.oldest_unread_seconds))
+        table.add_row(one.stream, _count(one.behind), *ages)
+    out.print(table)
+
+
+def _count(number: int | None) -> str:
+    return "?" if number is None else f"{number:,}"
+
+
+def _seconds(age: float | None) -> str:
+    return "-" if age is None else f"{age:,.1f} s"

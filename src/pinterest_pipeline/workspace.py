@@ -22,7 +22,7 @@ from pinterest_pipeline.records import names
 from pinterest_pipeline.records.names import TABLES, Branch
 from pinterest_pipeline.records.names import Table as TableName
 from pinterest_pipeline.s3server.address import object_settings
-from pinterest_pipeline.tables.delta import Table
+from pinterest_pipeline.tables.delta import Table, Upkeep
 
 _READ_RECORDS = 5_000
 
@@ -145,7 +145,9 @@ class Workspace:
         return KinesisStreamLog(self.settings.kinesis, self.settings.log.max_record_bytes)
 
     def _table(self, branch: Branch, name: str) -> Table:
-        return Table(self.root / "tables" / branch / name)
+        settings = self.settings.tables
+        upkeep = Upkeep(settings.keep_minutes * 60, settings.log_minutes * 60)
+        return Table(self.root / "tables" / branch / name, upkeep)
 
 
 def _sweep(spill: Path) -> None:

@@ -17,11 +17,12 @@ from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.landing import run_sink
 from pinterest_pipeline.outcome import disagreements, outcome
-from pinterest_pipeline.pipeline import StreamLoader, lags, load_batch, prepare
+from pinterest_pipeline.pipeline import lags, load_batch, prepare
 from pinterest_pipeline.posts.generator import generate
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.codec import wire_row
 from pinterest_pipeline.records.names import BRANCHES, TABLES, Branch
+from pinterest_pipeline.streaming import StreamLoader
 from pinterest_pipeline.workspace import Workspace
 from tests.oracle import answers as oracle_answers
 
@@ -218,31 +219,6 @@ def test_what_a_killed_process_left_in_the_spill_folder_is_swept(workspace: Work
     with workspace.engine():
         assert mine.exists()
         assert not any(path.exists() for path in left)
-
-
-def test_a_stream_made_anew_is_read_from_its_beginning(workspace: Workspace) -> None:
-    log = workspace.streams_log()
-    stream = names.stream(workspace.settings.pipeline_id, "user")
-    for inds in (range(5), range(10, 14)):
-        if stream in log.topics():
-            log.delete(stream)
-        prepare(workspace.settings, "stream", log)
-        log.append(stream, [Record(b'{"ind":%d}' % ind, b"%d" % ind) for ind in inds]).result()
-        load(workspace, ["stream"])
-    assert workspace.table("stream", "user").rows() == 9
-    log.close()
-
-
-def test_a_stream_deleted_under_the_loader_is_made_anew(workspace: Workspace) -> None:
-    log = workspace.streams_log()
-    stream = names.stream(workspace.settings.pipeline_id, "pin")
-    with workspace.engine() as engine:
-        loader = StreamLoader(workspace, engine, log)
-        loader.step()
-        log.delete(stream)
-        assert not any(loaded.read for loaded in loader.step().values())
-    assert stream in log.topics()
-    log.close()
 
 
 def test_a_working_folder_with_a_blank_in_its_name_works(tmp_path: Path) -> None:

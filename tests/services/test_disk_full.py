@@ -1,7 +1,5 @@
 """A full disk is one clear message and the right exit code; with room again everything goes on."""
 
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,20 +13,6 @@ from tests.command import pinpipe
 from tests.services.sink_process import SinkProcess, until
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with 6 MiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("this user may not mount a small file system")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 def test_filling_a_full_disk_says_so_and_works_again_with_room(small_disk: Path) -> None:

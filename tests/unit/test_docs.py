@@ -104,6 +104,14 @@ def test_every_setting_says_what_it_is() -> None:
     assert all(meaning.endswith(".") for _, _, meaning in explained())
 
 
+def test_every_setting_of_streams_and_tables_is_described_with_its_default() -> None:
+    described = text("docs/reference/streaming.md")
+    groups = ("PINPIPE_STREAM__", "PINPIPE_TABLES__")
+    rows = [(name, default.removesuffix(".0")) for name, default, _ in explained() if name.startswith(groups)]
+    assert rows
+    assert [name for name, default in rows if f"| `{name}` | {default} |" not in described] == []
+
+
 def test_every_setting_and_form_of_the_object_store_is_described() -> None:
     described = text("docs/reference/objects.md")
     settings = [name for name, _, _ in explained() if name.startswith("PINPIPE_OBJECTS__")]

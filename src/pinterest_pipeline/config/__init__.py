@@ -18,6 +18,7 @@ from pinterest_pipeline.config.groups import (
     ObjectSettings,
     SinkSettings,
     StreamSettings,
+    TableSettings,
 )
 from pinterest_pipeline.config.settings import (
     Settings,
@@ -42,6 +43,7 @@ __all__ = [
     "Settings",
     "SinkSettings",
     "StreamSettings",
+    "TableSettings",
     "child_environment",
     "crash_at",
     "explained",

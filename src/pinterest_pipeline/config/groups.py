@@ -228,9 +228,27 @@ class ObjectSettings(Group):
 
 
 class StreamSettings(Group):
-    batch_records: int = Field(20_000, ge=1, description="Most records of one micro-batch.")
+    mode: Literal["merge", "append"] = Field(
+        "merge", description="merge keeps the newest row of a post, append every version of it."
+    )
+    batch_records: int = Field(20_000, ge=1, description="Most records of one micro-batch of a stream.")
+    batch_bytes: int = Field(
+        32 * 2**20, ge=1024, description="Bytes of records after which a micro-batch takes no more."
+    )
     poll_seconds: float = Field(
-        0.2, gt=0, description="Wait before the streams are asked again when they had nothing new."
+        0.3, gt=0, description="Seconds from one micro-batch to the next while there is no backlog."
+    )
+    on_expired: Literal["stop", "skip"] = Field(
+        "stop", description="What to do about records that expired before they were read: stop, or skip them."
+    )
+
+
+class TableSettings(Group):
+    keep_minutes: float = Field(
+        10.0, ge=0, description="How long files of older versions of a table are kept for who reads them."
+    )
+    log_minutes: float = Field(
+        1.0, ge=0, description="How long entries of a table's log are kept; more of them slow every commit."
     )
 
 

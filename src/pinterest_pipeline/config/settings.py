@@ -30,6 +30,7 @@ from pinterest_pipeline.config.groups import (
     ObjectSettings,
     SinkSettings,
     StreamSettings,
+    TableSettings,
 )
 from pinterest_pipeline.errors import SettingError
 
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     sink: SinkSettings = Field(SinkSettings(), description="Log to objects.")
     objects: ObjectSettings = Field(ObjectSettings(), description="The store of objects.")
     stream: StreamSettings = Field(StreamSettings(), description="Streams to Delta tables.")
+    tables: TableSettings = Field(TableSettings(), description="The Delta tables.")
     engine: EngineSettings = Field(EngineSettings(), description="The engine that cleans and answers.")
 
     @classmethod

@@ -68,6 +68,11 @@ class Cleaned(Protocol):
         ...
 
     @property
+    def versions(self) -> pa.RecordBatchReader:
+        """As `rows`, but with every good row, also one that a newer position of its `ind` has overtaken."""
+        ...
+
+    @property
     def quarantined(self) -> pa.Table:
         """The rows that could not be read, in `quarantine_schema`."""
         ...
@@ -103,8 +108,14 @@ class Engine(Protocol):
         """Clean the landed lines of `files` (newline-delimited JSON)."""
         ...
 
-    def answers(self, tables: Mapping[Table, Source]) -> dict[str, Answer]:
-        """Name of analysis -> its rows; a table is a dataset or paths of parquet files (none: empty)."""
+    def answers(
+        self, tables: Mapping[Table, Source], versions: Mapping[Table, Branch] = {}
+    ) -> dict[str, Answer]:
+        """Name of analysis -> its rows; a table is a dataset or paths of parquet files (none: empty).
+
+        `versions` names the tables that hold every version of a row, and the branch they are of: only the
+        newest counts.
+        """
         ...
 
     def close(self) -> None: ...

@@ -69,11 +69,16 @@ class DuckDBEngine:
         """Clean the landed lines of `files`; raises DiskFull, or Fatal when a file cannot be read."""
         return DuckDBCleaned(self._connection, f"cleaned_{next(self._numbers)}", table, branch, files)
 
-    def answers(self, tables: Mapping[Table, Source]) -> dict[str, Answer]:
-        """Name of analysis -> its rows, ints as int and medians as float, in the order of its SQL."""
+    def answers(
+        self, tables: Mapping[Table, Source], versions: Mapping[Table, Branch] = {}
+    ) -> dict[str, Answer]:
+        """Name of analysis -> its rows, ints as int and medians as float, in the order of its SQL.
+
+        Of the tables in `versions` only the newest row of each `ind` counts.
+        """
         with _explained(), self._connection.cursor() as cursor:
             for table, source in tables.items():
-                _load_clean(cursor, table, source)
+                _load_clean(cursor, table, source, versions.get(table))
             return {name: _answer(cursor, sql) for name, sql in _analyses()}
 
 
@@ -119,10 +124,17 @@ class DuckDBCleaned:
     @property
     def rows(self) -> pa.RecordBatchReader:
         """The clean rows, one per `ind`; a cursor of its own lets the engine work on while they are read."""
+        return self._selected(f"_reason IS NULL AND rowid NOT IN (FROM {self._losers})")
+
+    @property
+    def versions(self) -> pa.RecordBatchReader:
+        """Every good row, read as `rows` are."""
+        return self._selected("_reason IS NULL")
+
+    def _selected(self, condition: str) -> pa.RecordBatchReader:
         columns = ", ".join(map(_quoted, clean_columns(self._table, self._branch)))
-        winners = f"_reason IS NULL AND rowid NOT IN (FROM {self._losers})"
         with _explained():
-            found = self._connection.cursor().sql(f"SELECT {columns} FROM {self._name} WHERE {winners}")
+            found = self._connection.cursor().sql(f"SELECT {columns} FROM {self._name} WHERE {condition}")
             reader: pa.RecordBatchReader = found.to_arrow_reader()
         return reader.cast(clean_schema(self._table, self._branch))
 
@@ -134,10 +146,9 @@ class DuckDBCleaned:
 
     def _older(self) -> str:
         """SQL for the rows that a newer position has overtaken; sorts narrow columns, never whole rows."""
-        newest = ", ".join(newest_first(self._branch)).replace("`", '"')
         good = f"FROM {self._name} WHERE _reason IS NULL"
         twice = f"SELECT ind {good} GROUP BY ind HAVING COUNT(*) > 1"
-        place = f"ROW_NUMBER() OVER (PARTITION BY ind ORDER BY {newest})"
+        place = f"ROW_NUMBER() OVER (PARTITION BY ind ORDER BY {_newest(self._branch)})"
         placed = f"SELECT rowid AS loser, {place} AS place {good} AND ind IN ({twice})"
         return f"SELECT loser FROM ({placed}) WHERE place > 1"
 
@@ -202,7 +213,9 @@ def _show_raw(
     connection.execute(f"CREATE OR REPLACE TEMP VIEW {_RAW} AS SELECT {names}, {extra} FROM {lines}")
 
 
-def _load_clean(cursor: duckdb.DuckDBPyConnection, table: Table, source: Source) -> None:
+def _load_clean(
+    cursor: duckdb.DuckDBPyConnection, table: Table, source: Source, versions: Branch | None
+) -> None:
     """Make the clean relation of this session: decoded once, only the columns that an analysis asks for."""
     stored = f"{_STORED}_{table}"
     if isinstance(source, ds.Dataset):
@@ -212,7 +225,14 @@ def _load_clean(cursor: duckdb.DuckDBPyConnection, table: Table, source: Source)
     else:
         cursor.register(stored, clean_schema(table, "batch").empty_table())
     columns = ", ".join(_quoted(name) for name in CLEAN_COLUMNS[table] if name in _asked())
-    cursor.execute(f"CREATE TEMP TABLE {_quoted(table)} AS SELECT {columns} FROM {stored}")
+    newest = (
+        f"QUALIFY ROW_NUMBER() OVER (PARTITION BY ind ORDER BY {_newest(versions)}) = 1" if versions else ""
+    )
+    cursor.execute(f"CREATE TEMP TABLE {_quoted(table)} AS SELECT {columns} FROM {stored} {newest}")
+
+
+def _newest(branch: Branch) -> str:
+    return ", ".join(newest_first(branch)).replace("`", '"')
 
 
 def _quoted(name: str) -> str:

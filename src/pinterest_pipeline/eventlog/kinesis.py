@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
 from pinterest_pipeline.config import KinesisSettings
@@ -12,7 +12,7 @@ from pinterest_pipeline.eventlog.kinesis_directory import Directory
 from pinterest_pipeline.eventlog.kinesis_reader import Reader
 from pinterest_pipeline.eventlog.kinesis_sender import Sender
 from pinterest_pipeline.eventlog.stream_log import ShardRecords
-from pinterest_pipeline.eventlog.streams import Stream
+from pinterest_pipeline.eventlog.streams import Expired, Stream
 
 
 class KinesisStreamLog:
@@ -54,6 +54,11 @@ class KinesisStreamLog:
     def ends(self, topic: str) -> dict[int, int]:
         """None: Kinesis does not say where a shard ends."""
         self.stream(topic)
+        return {}
+
+    def expired(self, stream: str, positions: Mapping[int, int]) -> dict[int, Expired]:
+        """None: Kinesis passes over what has expired, and does not say that there was any."""
+        self.stream(stream)
         return {}
 
     def stream(self, name: str) -> Stream:

@@ -83,6 +83,8 @@ class Extent(NamedTuple):
     """Where the records of one shard are; offsets, and the time before which they have expired."""
 
     partition_id: int
+    start: int
+    """The first offset that ever was in it."""
     beginning: int
     end: int
     horizon_ms: int
@@ -92,16 +94,16 @@ class Extent(NamedTuple):
 def extents(connection: sqlite3.Connection, name: str, now: int) -> dict[int, Extent]:
     """The extent of every shard there ever was, by number; raises UnknownTopic."""
     rows = connection.execute(
-        "SELECT p.partition, p.id, h.beginning, p.next_offset, s.retention_hours, h.closed_ms FROM topics t"
-        " JOIN streams s ON s.topic_id = t.id JOIN partitions p ON p.topic_id = t.id"
+        "SELECT p.partition, p.id, h.start_offset, h.beginning, p.next_offset, s.retention_hours, h.closed_ms"
+        " FROM topics t JOIN streams s ON s.topic_id = t.id JOIN partitions p ON p.topic_id = t.id"
         " JOIN shards h ON h.partition_id = p.id WHERE t.name = ? ORDER BY p.partition",
         (name,),
     ).fetchall()
     if not rows:
         raise UnknownTopic(name)
     return {
-        number: Extent(partition_id, beginning, end, horizon(hours, now), closed_ms is not None)
-        for number, partition_id, beginning, end, hours, closed_ms in rows
+        number: Extent(partition_id, start, beginning, end, horizon(hours, now), closed_ms is not None)
+        for number, partition_id, start, beginning, end, hours, closed_ms in rows
     }
 
 

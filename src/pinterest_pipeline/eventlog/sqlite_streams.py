@@ -19,7 +19,7 @@ from pinterest_pipeline.eventlog.sqlite_shards import Extent, OpenShards
 from pinterest_pipeline.eventlog.sqlite_trimming import Trimmer
 from pinterest_pipeline.eventlog.sqlite_writer import Transaction, now_ms, place
 from pinterest_pipeline.eventlog.stream_log import ShardRecords, within
-from pinterest_pipeline.eventlog.streams import Stream
+from pinterest_pipeline.eventlog.streams import Expired, Stream
 
 T = TypeVar("T")
 
@@ -172,6 +172,20 @@ class SqliteStreamLog(SqliteEventLog):
                 else part.beginning
                 for number, part in sqlite_shards.extents(reader, topic, self._clock()).items()
             }
+
+    def expired(self, stream: str, positions: Mapping[int, int]) -> dict[int, Expired]:
+        """What has expired behind these positions (0: before all) of each shard; {} when nothing has.
+
+        Shards that are forgotten count too. Raises UnknownTopic.
+        """
+        beginnings = self.beginnings(stream)
+        with self._readers.one() as reader:
+            known = sqlite_shards.extents(reader, stream, self._clock())
+        found = {
+            number: Expired(begins - max(positions.get(number, 0), known[number].start), begins)
+            for number, begins in beginnings.items()
+        }
+        return {number: expired for number, expired in found.items() if expired.records > 0}
 
     def topics(self) -> list[str]:
         self._finish_deletions()

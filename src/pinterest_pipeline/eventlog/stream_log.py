@@ -6,14 +6,14 @@ Offsets rise within a shard and from a shard to its children, and are as large a
 of AWS do not fit into 64 bits, and have gaps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
 import msgspec
 
 from pinterest_pipeline.eventlog.base import READ_BYTES, Receipt, Record, Refusal, StoredRecord
-from pinterest_pipeline.eventlog.streams import Stream
+from pinterest_pipeline.eventlog.streams import Expired, Stream
 
 
 class ShardRecords(msgspec.Struct, frozen=True, gc=False):
@@ -61,6 +61,13 @@ class StreamLog(Protocol):
 
     def ends(self, topic: str) -> dict[int, int]:
         """The position behind the last record of each shard of which the home can say it.
+
+        Raises UnknownTopic.
+        """
+        ...
+
+    def expired(self, stream: str, positions: Mapping[int, int]) -> dict[int, Expired]:
+        """What has expired behind these positions (0: before all) of each shard, as far as the home can say.
 
         Raises UnknownTopic.
         """

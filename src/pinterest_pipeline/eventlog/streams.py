@@ -55,6 +55,14 @@ class Shard(msgspec.Struct, frozen=True, gc=False):
         return self.created_ms <= time_ms and (self.closed_ms is None or self.closed_ms > time_ms)
 
 
+class Expired(msgspec.Struct, frozen=True, gc=False):
+    """What a reader of a shard has missed."""
+
+    records: int
+    position: int
+    """The first offset that it can still read."""
+
+
 class Stream(msgspec.Struct, frozen=True):
     """A stream as it is now, with the shards that still hold records or take them."""
 

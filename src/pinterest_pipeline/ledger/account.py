@@ -5,10 +5,10 @@
     landed       = clean + duplicate + quarantined, each exactly once
 
 A landed record without a receipt was sent by someone else, or its answer was lost on the way: it is counted
-and named, and no fault.
+and named, and no fault. So is a row whose record has left its stream since, after the stream's retention.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,9 @@ class TableAccount:
     duplicate: int
     quarantined: int
     without_receipt: int
+    expired: int = 0
+    """Records, known by a row or a receipt, that have left the log since; of the other figures only
+    `acknowledged` and what it is part of count them."""
     problems: list[str] = field(default_factory=list)
 
 
@@ -44,6 +47,12 @@ class Evidence:
     clean: Sequence[str]
     quarantine: Sequence[str]
     receipts: Sequence[Path]
+    beginnings: Mapping[str, str] = field(default_factory=dict)
+    """Of each part whose records expire, the first place that the log still holds."""
+    since_ms: int = 0
+    """Rows with an earlier `_timestamp` come from an earlier stream of the name."""
+    every_version: bool = False
+    """Whether the clean table keeps every version of a row."""
 
 
 def account(branch: Branch, table: str, evidence: Evidence, sent: Account) -> TableAccount:
@@ -51,8 +60,9 @@ def account(branch: Branch, table: str, evidence: Evidence, sent: Account) -> Ta
     with duckdb.connect() as connection:
         _make_views(connection, branch, table, evidence)
         count = {name: _count(connection, query) for name, query in _COUNTS.items()}
+        wanted = _MUST_BE_EMPTY if evidence.every_version else (*_MUST_BE_EMPTY, _ONE_ROW)
         problems = [
-            text.format(count=found) for query, text in _MUST_BE_EMPTY if (found := _count(connection, query))
+            text.format(count=found) for query, text in wanted if (found := _count(connection, query))
         ]
     if sent.sent != sent.acknowledged + sent.refused + sent.unknown:
         problems.append("sent is not acknowledged + refused + unknown")
@@ -74,7 +84,8 @@ _COUNTS = {
     "quarantined": "SELECT count(*) FROM quarantined",
     # A duplicate: not itself in the clean table, but a row of its `ind` is.
     "duplicate": """SELECT count(*) FROM (FROM landed ANTI JOIN clean USING (part, place))
-        ANTI JOIN quarantined USING (part, place) WHERE ind IN (SELECT ind FROM clean)""",
+        ANTI JOIN quarantined USING (part, place) WHERE ind IN (FROM held)""",
+    "expired": "SELECT count(DISTINCT (part, place)) FROM expired",
     "without_receipt": "SELECT count(*) FROM landed ANTI JOIN receipts USING (part, place)",
 }
 _MUST_BE_EMPTY = (
@@ -94,7 +105,6 @@ _MUST_BE_EMPTY = (
         "SELECT count(*) FROM clean ANTI JOIN landed USING (part, place, ind)",
         "{count} clean rows come from no landed record",
     ),
-    ("SELECT count(*) - count(DISTINCT ind) FROM clean", "{count} clean rows repeat an ind"),
     (
         "SELECT count(*) FROM quarantined ANTI JOIN landed USING (part, place) WHERE place IS NOT NULL",
         "{count} quarantined rows come from no landed record",
@@ -110,10 +120,17 @@ _MUST_BE_EMPTY = (
     (
         """SELECT count(*) FROM (FROM landed ANTI JOIN clean USING (part, place))
            ANTI JOIN quarantined USING (part, place)
-           WHERE place IS NOT NULL AND (ind IS NULL OR ind NOT IN (SELECT ind FROM clean))""",
+           WHERE place IS NOT NULL AND (ind IS NULL OR ind NOT IN (FROM held))""",
         "{count} landed records are neither clean, duplicate nor quarantined",
     ),
+    (
+        """SELECT count(*) FROM (FROM expired WHERE source = 'receipts') AS receipts
+           ANTI JOIN (FROM expired WHERE source = 'quarantined') USING (part, place)
+           WHERE ind NOT IN (FROM held)""",
+        "{count} acknowledged records expired and are in no table",
+    ),
 )
+_ONE_ROW = ("SELECT count(*) - count(DISTINCT ind) FROM clean", "{count} clean rows repeat an ind")
 
 
 # A key as the clean tables have it: the text `007` is the number 7.
@@ -131,6 +148,7 @@ def _make_views(
     for files in evidence.landed:
         lines = _json_lines(files, fields)
         connection.execute(f"INSERT INTO landed SELECT {_FOUND_IND}, {placed} FROM {lines}")  # noqa: S608
+    placed += ", _timestamp"
     _materialise(connection, "clean", f"SELECT ind::VARCHAR AS ind, {placed}", _parquet(evidence.clean))
     _materialise(
         connection,
@@ -142,13 +160,35 @@ def _make_views(
     connection.execute("CREATE TEMP TABLE receipts (ind VARCHAR, part VARCHAR, place VARCHAR)")
     if evidence.receipts:
         connection.execute(_receipts(evidence.receipts, branch), {"table": table})
+    connection.execute("CREATE TEMP TABLE held AS SELECT DISTINCT ind FROM clean WHERE ind IS NOT NULL")
+    _set_expired_aside(connection, evidence)
+
+
+def _set_expired_aside(connection: duckdb.DuckDBPyConnection, evidence: Evidence) -> None:
+    """Move what the log cannot show any more out of the way: only what it still holds can be compared."""
+    connection.execute("CREATE TEMP TABLE beginnings (part VARCHAR, beginning VARCHAR)")
+    if evidence.beginnings:
+        connection.executemany("INSERT INTO beginnings VALUES (?, ?)", list(evidence.beginnings.items()))
+    connection.execute("CREATE TEMP TABLE expired (source VARCHAR, ind VARCHAR, part VARCHAR, place VARCHAR)")
+    is_earlier = f"OR _timestamp < {evidence.since_ms}" if evidence.since_ms else ""
+    for source, ind, other in (
+        ("clean", "ind", is_earlier),
+        ("quarantined", "NULL", is_earlier),
+        ("receipts", "ind", ""),
+    ):
+        gone = f"place < (SELECT beginning FROM beginnings WHERE part = {source}.part) {other}"  # noqa: S608
+        row = f"'{source}', {ind}, part, place"
+        connection.execute(f"INSERT INTO expired SELECT {row} FROM {source} WHERE {gone}")  # noqa: S608
+        connection.execute(f"DELETE FROM {source} WHERE {gone}")  # noqa: S608
 
 
 def _materialise(
     connection: duckdb.DuckDBPyConnection, name: str, select: str, source: str | None, where: str = ""
 ) -> None:
     if source is None:
-        columns = "part VARCHAR, place VARCHAR" + ("" if name == "quarantined" else ", ind VARCHAR")
+        columns = "part VARCHAR, place VARCHAR, _timestamp BIGINT" + (
+            "" if name == "quarantined" else ", ind VARCHAR"
+        )
         connection.execute(f"CREATE TEMP TABLE {name} ({columns})")
     else:
         connection.execute(f"CREATE TEMP TABLE {name} AS {select} FROM {source} {where}")

@@ -9,6 +9,8 @@ from pinterest_pipeline.records.names import BRANCHES, TABLES
 STAGES: Final = ("sent", "acknowledged", "refused", "unknown", "landed", "clean", "duplicate", "quarantined")
 # Landed records that no emulator of this run sent, or whose answer was lost: told where there are any.
 UNRECEIPTED: Final = "without_receipt"
+# Records that have left their stream since they were loaded: told where there are any.
+EXPIRED: Final = "expired"
 
 Counts = Mapping[str, Any]  # a count for each stage; `problems` may hold what does not hold, in words
 
@@ -23,11 +25,11 @@ class Line:
 
 
 def stages(account: Mapping[str, Any]) -> list[str]:
-    """The counts the table shows: every stage, and the records without a receipt where there are any."""
-    every = (counts for branch in BRANCHES for counts in account.get(branch, {}).values())
-    if not any(counts.get(UNRECEIPTED) for counts in every):
-        return list(STAGES)
-    return [*STAGES[:4], UNRECEIPTED, *STAGES[4:]]
+    """The counts the table shows: every stage, and the two special kinds where there are any."""
+    every = [counts for branch in BRANCHES for counts in account.get(branch, {}).values()]
+    unreceipted = [UNRECEIPTED] if any(counts.get(UNRECEIPTED) for counts in every) else []
+    expired = [EXPIRED] if any(counts.get(EXPIRED) for counts in every) else []
+    return [*STAGES[:4], *unreceipted, *STAGES[4:], *expired]
 
 
 def lines(account: Mapping[str, Any]) -> list[Line]:
@@ -69,7 +71,7 @@ def _line(branch: str, table: str, counts: Counts, shown: Sequence[str], total: 
 def _sum(tables: Iterable[Counts]) -> dict[str, int]:
     total: dict[str, int] = {}
     for counts in tables:
-        for stage in counts.keys() & {*STAGES, UNRECEIPTED}:
+        for stage in counts.keys() & {*STAGES, UNRECEIPTED, EXPIRED}:
             total[stage] = total.get(stage, 0) + counts[stage]
     return total
 
@@ -83,7 +85,7 @@ def _gaps(counts: Counts) -> list[str]:
     expected = counts["acknowledged"] + counts.get(UNRECEIPTED, counts["unknown"])
     checks = (
         (counts["sent"] - answered, "sent but neither acknowledged, refused nor unknown"),
-        (counts["acknowledged"] - counts["landed"], "acknowledged but not landed"),
+        (counts["acknowledged"] - counts.get(EXPIRED, 0) - counts["landed"], "acknowledged but not landed"),
         (counts["landed"] - expected, "landed but never acknowledged"),
         (abs(counts["landed"] - kept), "landed but not clean, duplicate or quarantined once each"),
     )

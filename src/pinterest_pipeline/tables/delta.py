@@ -1,41 +1,82 @@
-"""One Delta table: append or upsert a batch exactly once.
+"""One Delta table: append or upsert a batch exactly once, in a time that does not grow with the table.
 
 A commit names, for each source (a topic-partition or a shard), the position after its last record as a Delta
 transaction (application id, version), as the protocol has it for idempotent writers:
 https://github.com/delta-io/delta/blob/master/PROTOCOL.md#transaction-identifiers. delta-rs writes these
 but does not refuse a replay, so callers ask `positions` on this same handle first and hold the branch's lock.
 A position of any size is kept (positions.py).
+
+An upsert knows which file holds which `ind`: it writes the new rows as a new file, and writes anew only files
+that hold a row which is replaced. delta-rs' own MERGE reads every row of the table each time.
 """
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
 
-from pinterest_pipeline.errors import DiskFull, Fatal, is_disk_full
+from pinterest_pipeline.config import crash_at
+from pinterest_pipeline.errors import DiskFull, Fatal, SettingError, is_disk_full
+from pinterest_pipeline.tables.files import Contents, DataFile, newest, rows_of, without, write_files
 from pinterest_pipeline.tables.positions import position, versions
 
-_TOTALS = "pinpipe.totals"
-_COMPACT_FILES = 60
-_RECENT = 10  # commits among which one of ours must be: a compaction follows one, never another
+_TOTALS: Final = "pinpipe.totals"
+_APPEND_ONLY: Final = "delta.appendOnly"
+_RECENT: Final = 10  # commits among which one of ours must be: other tools may make some too
+_SMALL_FILES: Final = 32
+_VACUUM_SECONDS: Final = 60.0
+
+Rows = pa.Table | pa.RecordBatchReader
+_Written = list[tuple[AddAction, DataFile]]
+
+
+class Upkeep(NamedTuple):
+    """How many seconds a table keeps what its newest version does not need."""
+
+    files: float = 600.0
+    """Files of older versions: whoever reads one has to be done by then."""
+    log: float = 60.0
+    """Entries of the log. Every commit lists them all, and takes the longer the more there are."""
+
+    def properties(self) -> dict[str, str]:
+        """https://docs.delta.io/latest/table-properties.html."""
+        return {
+            "delta.deletedFileRetentionDuration": f"interval {int(self.files)} seconds",
+            "delta.logRetentionDuration": f"interval {int(self.log)} seconds",
+            "delta.checkpointInterval": "50",
+        }
 
 
 class Table:
-    """A Delta table in a folder; made by its first commit."""
+    """A Delta table in a folder; made by its first commit. `append` makes one that keeps every version."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, upkeep: Upkeep | None = None) -> None:
         self.path = path
+        self._upkeep = upkeep or Upkeep()
         self._delta: DeltaTable | None = None
+        self._contents = Contents(path)
+        self._known = -1
+        """The version that `_contents` and `_sums` are of."""
+        self._sums: dict[str, int] = {}
+        self._vacuumed = 0.0
 
     def exists(self) -> bool:
         return self._handle() is not None
 
-    def positions(self, sources: list[str]) -> dict[str, int]:
+    def keeps_versions(self) -> bool:
+        """Whether the table holds every version of a row, not only the newest."""
+        handle = self._handle()
+        return handle is not None and _is_append_only(handle)
+
+    def positions(self, sources: Sequence[str]) -> dict[str, int]:
         """The position after the last record committed of each source; 0 where there is none."""
         handle = self._handle()
         if handle is None:
@@ -44,20 +85,22 @@ class Table:
         return {source: position(source, handle.transaction_version) for source in sources}
 
     def totals(self) -> dict[str, int]:
-        """The running totals that the newest commit of `append` or `upsert` carries."""
+        """The running totals that the newest commit of ours carries."""
         handle = self._handle()
-        for commit in handle.history(_RECENT) if handle else []:
-            if _TOTALS in commit:
-                totals: dict[str, int] = json.loads(commit[_TOTALS])
-                return totals
-        return {}
+        return _totals(handle) if handle else {}
 
     def rows(self) -> int:
+        return sum(count or 0 for count in self._files("num_records"))
+
+    def newest_timestamp(self) -> int | None:
+        """The largest `_timestamp` of all rows, by what the files say of themselves."""
+        return max((found for found in self._files("max._timestamp") if found is not None), default=None)
+
+    def _files(self, column: str) -> list[Any]:
+        """What the log says of each file."""
         handle = self._handle()
-        if handle is None:
-            return 0
-        counts = pa.table(handle.get_add_actions()).column("num_records").to_pylist()
-        return sum(count or 0 for count in counts)
+        found = pa.table(handle.get_add_actions(flatten=True)) if handle else pa.table({})
+        return found[column].to_pylist() if column in found.column_names else []
 
     def files(self) -> list[str]:
         """The Parquet files that hold the table's rows now."""
@@ -72,53 +115,115 @@ class Table:
         rows: list[dict[str, Any]] = handle.to_pyarrow_dataset().head(most).to_pylist()
         return rows
 
-    def append(
-        self, rows: pa.Table | pa.RecordBatchReader, positions: Mapping[str, int], totals: Mapping[str, int]
-    ) -> None:
-        """Add rows and move the positions, in one commit; `totals` are added to the running totals."""
-        self._commit(rows, positions, totals, merge=False)
+    def append(self, rows: Rows, positions: Mapping[str, int], totals: Mapping[str, int]) -> None:
+        """Add rows and move the positions, in one commit; `totals` are added to the running totals.
 
-    def upsert(
-        self, rows: pa.Table | pa.RecordBatchReader, positions: Mapping[str, int], totals: Mapping[str, int]
-    ) -> None:
-        """As `append`, but a row replaces an older row of the same `ind`. `rows` hold an `ind` once."""
-        self._commit(rows, positions, totals, merge=self.rows() > 0)
+        Raises DiskFull, and SettingError when the table was made by `upsert`.
+        """
+        with self._writing(rows.schema, append_only=True) as handle:
+            written = list(write_files(self.path, _tables(rows), self._contents.file_rows()))
+            self._commit(handle, written, [], positions, totals)
+
+    def upsert(self, rows: Rows, positions: Mapping[str, int], totals: Mapping[str, int]) -> None:
+        """As `append`, but a row replaces an older row of the same `ind`. `rows` hold an `ind` once.
+
+        Raises DiskFull, and SettingError when the table was made by `append`.
+        """
+        with self._writing(rows.schema, append_only=False) as handle:
+            most, met = self._contents.file_rows(), set[str]()
+            new = (self._newest(table, met) for table in _tables(rows))
+            written = list(write_files(self.path, new, most))
+            keys = pa.chunked_array([file.keys for _, file in written], pa.int64())
+            replaced = self._contents.holding(keys, met)
+            kept = (without(self.path / name, keys) for name in replaced)
+            written += write_files(self.path, kept, most)
+            self._commit(handle, written, replaced, positions, totals)
+
+    def _newest(self, rows: pa.Table, met: set[str]) -> pa.Table:
+        """The rows that no file holds a newer one of; notes in `met` the files that hold one at all."""
+        held = self._contents.holding(rows["ind"])
+        met.update(held)
+        return newest(rows, rows_of(self.path, held, rows["ind"])) if held else rows
+
+    @contextmanager
+    def _writing(self, schema: pa.Schema, *, append_only: bool) -> Iterator[DeltaTable]:
+        """The table as `positions` left it, made if it is not there; its errors as ours."""
+        try:
+            handle = self._handle() or self._made(schema, append_only=append_only)
+            self._check(handle, append_only=append_only)
+            self._sync(handle)
+            yield handle
+            self._delta = handle
+        except BaseException as error:
+            self._delta, self._known = None, -1
+            if is_disk_full(error) and not isinstance(error, DiskFull):
+                raise DiskFull(f"no room for {self.path}", "free some space, start again") from error
+            if isinstance(error, (OSError, DeltaError)):
+                raise Fatal(f"the table {self.path} cannot be written: {error}") from error
+            raise
+
+    def _made(self, schema: pa.Schema, *, append_only: bool) -> DeltaTable:
+        properties = self._upkeep.properties() | ({_APPEND_ONLY: "true"} if append_only else {})
+        return DeltaTable.create(str(self.path), schema, mode="ignore", configuration=properties)
+
+    def _check(self, handle: DeltaTable, *, append_only: bool) -> None:
+        """The table has to be what we take it for; its properties become those of the settings."""
+        if _is_append_only(handle) != append_only:
+            found = "every version of a row" if append_only is False else "only the newest version of a row"
+            raise SettingError(
+                f"the table {self.path} keeps {found}, which is not what PINPIPE_STREAM__MODE asks for now",
+                "set it back (merge: newest, append: every version), or name another folder by PINPIPE_DATA",
+            )
+        wanted, found_now = self._upkeep.properties(), handle.metadata().configuration
+        if any(found_now.get(name) != value for name, value in wanted.items()):
+            handle.alter.set_table_properties(wanted)
+
+    def _sync(self, handle: DeltaTable) -> None:
+        """Know what the files hold; after a commit of ours there is nothing to read."""
+        if self._known != handle.version():
+            self._sums = _totals(handle)
+            found = pa.table(handle.get_add_actions()).to_pylist()
+            self._contents.sync({unquote(file["path"]): file["size_bytes"] for file in found})
 
     def _commit(
         self,
-        rows: pa.Table | pa.RecordBatchReader,
+        handle: DeltaTable,
+        written: _Written,
+        replaced: Sequence[str],
         positions: Mapping[str, int],
         totals: Mapping[str, int],
-        *,
-        merge: bool,
     ) -> None:
-        handle = self._handle() or DeltaTable.create(str(self.path), rows.schema, mode="ignore")
-        sums = self.totals()
-        sums |= {name: sums.get(name, 0) + count for name, count in totals.items()}
+        sums = self._sums | {name: self._sums.get(name, 0) + count for name, count in totals.items()}
+        now = int(time.time() * 1000)
         properties = CommitProperties(
             custom_metadata={_TOTALS: json.dumps(sums)},
             app_transactions=[Transaction(name, version) for name, version in versions(positions).items()],
         )
-        try:
-            if merge:
-                _merge(handle, rows, properties)
-            # A merge that changes no row commits nothing, but the position has to move all the same.
-            if not merge or _is_behind(handle, positions):
-                added = rows.schema.empty_table() if merge else rows
-                write_deltalake(handle, added, mode="append", commit_properties=properties)
-            self._delta = handle
-            self._compact()
-        except (OSError, DeltaError) as error:
-            self._delta = None
-            if is_disk_full(error):
-                raise DiskFull(f"no room for {self.path}", "free some space, start again") from error
-            raise Fatal(f"the table {self.path} cannot be written: {error}") from error
+        removed = [RemoveAction(name, True, now, self._contents.size_of(name), {}) for name in replaced]
+        crash_at("table.before_commit")
+        handle.create_write_transaction(
+            [*(action for action, _ in written), *removed],
+            "append",
+            handle.schema(),
+            commit_properties=properties,
+        )
+        crash_at("table.after_commit")
+        handle.update_incremental()
+        self._contents.replace(replaced, [file for _, file in written])
+        self._known, self._sums = handle.version(), sums
+        self._tidy(handle, CommitProperties(custom_metadata={_TOTALS: json.dumps(sums)}))
 
-    def _compact(self) -> None:
-        """Many small files make every read slow; those they came from stay for readers of older versions."""
-        assert self._delta is not None
-        if len(self._delta.file_uris()) >= _COMPACT_FILES:
-            self._delta.optimize.compact()
+    def _tidy(self, handle: DeltaTable, properties: CommitProperties) -> None:
+        """Merge small files when there are many; remove what no version needs that is young enough."""
+        if self._contents.small() < _SMALL_FILES:
+            return
+        handle.optimize.compact(target_size=self._contents.target(), commit_properties=properties)
+        crash_at("table.compacted")
+        if time.monotonic() - self._vacuumed >= min(_VACUUM_SECONDS, self._upkeep.files):
+            handle.vacuum(retention_hours=None, dry_run=False, full=True, commit_properties=properties)
+            crash_at("table.vacuumed")
+            self._vacuumed = time.monotonic()
+        self._known = -1
 
     def _handle(self) -> DeltaTable | None:
         if self._delta is None:
@@ -129,17 +234,23 @@ class Table:
         return self._delta
 
 
-def _merge(handle: DeltaTable, rows: pa.Table | pa.RecordBatchReader, properties: CommitProperties) -> None:
-    merger = handle.merge(
-        rows,
-        predicate="target.ind = source.ind",
-        source_alias="source",
-        target_alias="target",
-        commit_properties=properties,
-    )
-    newer = "source._timestamp >= target._timestamp"
-    merger.when_matched_update_all(newer).when_not_matched_insert_all().execute()
+def _tables(rows: Rows) -> Iterator[pa.Table]:
+    """Some rows at a time, none when there are none."""
+    if isinstance(rows, pa.Table):
+        yield from [rows] if rows.num_rows else []
+        return
+    for batch in rows:
+        if batch.num_rows:
+            yield pa.Table.from_batches([batch])
 
 
-def _is_behind(handle: DeltaTable, positions: Mapping[str, int]) -> bool:
-    return any(position(source, handle.transaction_version) != wanted for source, wanted in positions.items())
+def _totals(handle: DeltaTable) -> dict[str, int]:
+    for commit in handle.history(_RECENT):
+        if _TOTALS in commit:
+            totals: dict[str, int] = json.loads(commit[_TOTALS])
+            return totals
+    return {}
+
+
+def _is_append_only(handle: DeltaTable) -> bool:
+    return handle.metadata().configuration.get(_APPEND_ONLY) == "true"

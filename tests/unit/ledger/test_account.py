@@ -40,7 +40,7 @@ class Facts:
     def row(self, offset: int, ind: int) -> dict[str, Any]:
         return {"ind": ind, **self.position(offset)}
 
-    def account(self, folder: Path) -> TableAccount:
+    def account(self, folder: Path, **evidence_of_a_stream: Any) -> TableAccount:
         landed, receipts = folder / "landed.json", folder / "batch-1.jsonl"
         landed.write_text("".join(json.dumps(line) + "\n" for line in self.landed))
         receipts.write_text("".join(json.dumps(line) + "\n" for line in self.receipts))
@@ -51,6 +51,7 @@ class Facts:
             clean=[str(folder / "clean.parquet")],
             quarantine=[str(folder / "quarantine.parquet")],
             receipts=[receipts],
+            **evidence_of_a_stream,
         )
         with receipts.open("rb") as lines:
             return account("batch", "pin", evidence, read_accounts(lines)["pin"])
@@ -155,3 +156,35 @@ def test_every_sabotage_is_seen(tmp_path: Path, sabotage: Callable[[Facts], None
     facts = Facts()
     sabotage(facts)
     assert facts.account(tmp_path).problems != []
+
+
+def test_what_has_left_its_stream_is_counted_and_no_fault(tmp_path: Path) -> None:
+    facts = Facts()
+    del facts.landed[:3]
+    assert "3 acknowledged records are not where" in " ".join(facts.account(tmp_path).problems)
+    found = facts.account(tmp_path, beginnings={"0": "3"})
+    assert found.problems == []
+    assert (found.landed, found.clean, found.expired, found.acknowledged) == (7, 6, 3, 10)
+
+
+def test_what_was_acknowledged_and_expired_unread_is_named(tmp_path: Path) -> None:
+    facts = Facts()
+    del facts.landed[:3]
+    facts.clean = [row for row in facts.clean if row["ind"] != 2]
+    found = facts.account(tmp_path, beginnings={"0": "3"})
+    assert found.problems == ["batch pin: 1 acknowledged records expired and are in no table"]
+
+
+def test_rows_of_an_earlier_stream_are_set_aside(tmp_path: Path) -> None:
+    facts = Facts()
+    facts.clean.append({"ind": 77, **facts.position(0), "_timestamp": 0})
+    assert "1 clean rows come from no landed record" in " ".join(facts.account(tmp_path).problems)
+    found = facts.account(tmp_path, since_ms=1)
+    assert (found.problems, found.clean) == ([], 8)
+
+
+def test_versions_of_a_row_may_be_kept(tmp_path: Path) -> None:
+    facts = Facts()
+    facts.clean.append(facts.row(0, 0))
+    assert "1 clean rows repeat an ind" in " ".join(facts.account(tmp_path).problems)
+    assert facts.account(tmp_path, every_version=True).problems == []

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from pinterest_pipeline.tables.delta import Table
+from pinterest_pipeline.errors import SettingError
+from pinterest_pipeline.tables.delta import Table, Upkeep
 
 _FIELDS: "list[pa.Field[Any]]" = [
     pa.field("ind", pa.int64()),
@@ -97,3 +98,89 @@ def test_large_positions_outlive_a_checkpoint(table: Table) -> None:
     table.append(rows((1, "a", 1)), {"a/0": 2**181 + 5}, {})
     DeltaTable(str(table.path)).create_checkpoint()
     assert Table(table.path).positions(["a/0"]) == {"a/0": 2**181 + 5}
+
+
+PLACED = pa.schema([*_FIELDS, pa.field("_shard", pa.string()), pa.field("_sequence", pa.string())])
+
+
+def test_of_rows_of_one_moment_the_later_position_wins(table: Table) -> None:
+    def row(title: str, shard: str, sequence: str) -> pa.Table:
+        place = {"_timestamp": 10, "_shard": shard, "_sequence": sequence}
+        return pa.Table.from_pylist([{"ind": 1, "title": title, **place}], PLACED)
+
+    table.upsert(row("first", "a", "99"), {}, {})
+    table.upsert(row("longer is larger", "a", "100"), {}, {})
+    table.upsert(row("shorter", "a", "98"), {}, {})
+    assert content(table)[0][1] == "longer is larger"
+    table.upsert(row("another shard", "b", "1"), {}, {})
+    assert content(table)[0][1] == "another shard"
+
+
+def test_only_files_with_a_replaced_row_are_written_anew(table: Table) -> None:
+    for first in (0, 100, 200):
+        table.upsert(rows(*((first + n, "old", 10) for n in range(100))), {}, {})
+    before = set(table.files())
+    table.upsert(rows((150, "new", 20), (500, "more", 20)), {}, {})
+    after = set(table.files())
+    assert len(before - after) == 1
+    assert len(after - before) == 2
+    assert len(content(table)) == 301
+    assert [row for row in content(table) if row[1] != "old"] == [(150, "new", 20), (500, "more", 20)]
+
+
+def test_what_another_writer_did_is_seen(table: Table) -> None:
+    table.upsert(rows((1, "a", 10)), {"t/0": 1}, {})
+    other = Table(table.path)
+    other.upsert(rows((1, "b", 20), (2, "b", 20)), {"t/0": 3}, {"read": 2})
+    assert table.positions(["t/0"]) == {"t/0": 3}
+    table.upsert(rows((2, "c", 30)), {"t/0": 4}, {"read": 1})
+    assert content(table) == [(1, "b", 20), (2, "c", 30)]
+    assert table.totals() == {"read": 3}
+
+
+def test_append_keeps_every_version_and_is_never_mixed_with_upsert(tmp_path: Path) -> None:
+    every, newest = Table(tmp_path / "every"), Table(tmp_path / "newest")
+    every.append(rows((1, "a", 10), (1, "b", 20)), {"t/0": 2}, {})
+    newest.upsert(rows((1, "b", 20)), {"t/0": 2}, {})
+    assert (every.keeps_versions(), newest.keeps_versions()) == (True, False)
+    assert len(content(every)) == 2
+    with pytest.raises(SettingError, match="keeps every version"):
+        every.upsert(rows((1, "c", 30)), {}, {})
+    with pytest.raises(SettingError, match="keeps only the newest"):
+        newest.append(rows((1, "c", 30)), {}, {})
+    assert every.newest_timestamp() == newest.newest_timestamp() == 20
+
+
+@pytest.mark.parametrize("kind", ["append", "upsert"])
+def test_a_loop_of_commits_leaves_no_more_behind_than_it_must(tmp_path: Path, kind: str) -> None:
+    table = Table(tmp_path / "pin", Upkeep(files=0, log=0))
+    write = table.append if kind == "append" else table.upsert
+    for number in range(140):
+        write(rows((number, "x", number)), {"t/0": number + 1}, {"read": 1})
+    assert len(list(table.path.glob("*.parquet"))) < 80
+    assert len(list((table.path / "_delta_log").glob("*.json"))) < 80
+    again = Table(table.path)
+    assert [row[0] for row in content(again)] == list(range(140))
+    assert again.positions(["t/0"]) == {"t/0": 140}
+    assert again.totals() == {"read": 140}
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    table = Table(tmp_path / "pin", Upkeep(files=0, log=60))
+    table.append(rows((0, "x", 0)), {}, {})
+    orphan = table.path / "part-of-nobody.parquet"
+    orphan.write_bytes(b"half a file")
+    for number in range(40):
+        table.append(rows((number, "x", number)), {}, {})
+    assert not orphan.exists()
+    assert len(content(table)) == 41
+
+
+def test_settings_that_change_reach_a_table_that_is_there(table: Table) -> None:
+    table.append(rows((0, "x", 0)), {"t/0": 1}, {"read": 1})
+    again = Table(table.path, Upkeep(files=7, log=8))
+    again.append(rows((1, "x", 0)), {"t/0": 2}, {"read": 1})
+    properties = DeltaTable(str(table.path)).metadata().configuration
+    assert properties["delta.deletedFileRetentionDuration"] == "interval 7 seconds"
+    assert properties["delta.appendOnly"] == "true"
+    assert again.totals() == {"read": 2}

@@ -1,0 +1,157 @@
+"""The Parquet files of a Delta table: written once, never changed, and which `ind` each of them holds."""
+
+import json
+import uuid
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake.transaction import AddAction
+
+KEY: Final = "ind"
+_PLACE: Final = ("_timestamp", "_partition", "_shard", "_offset", "_sequence")
+"""What tells the newer of two rows of one `ind`, as far as a table has it."""
+Keys: TypeAlias = "pa.Array[Any]"
+_FILES: Final = 256  # a table is about so many files, so that a replaced row costs a small part of it
+_SMALLEST, _LARGEST = 64 * 2**10, 32 * 2**20
+_FIRST_ROWS, _LEAST_ROWS = 20_000, 1_000
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of a table: its name, its size in bytes, and its keys (8 bytes of memory for each)."""
+
+    name: str
+    size: int
+    keys: Keys
+
+
+def write_files(folder: Path, rows: Iterable[pa.Table], most: int) -> Iterator[tuple[AddAction, DataFile]]:
+    """Write rows as new files of the table in `folder`, each of at most `most` rows.
+
+    Nobody sees them before a commit names them.
+    """
+    for table in rows:
+        for start in range(0, table.num_rows, most):
+            yield _write(folder, table.slice(start, most))
+
+
+def _write(folder: Path, rows: pa.Table) -> tuple[AddAction, DataFile]:
+    path = folder / f"part-{uuid.uuid4()}.parquet"
+    pq.write_table(rows, path, compression="zstd")
+    found = path.stat()
+    action = AddAction(path.name, found.st_size, {}, int(found.st_mtime * 1000), True, _statistics(rows))
+    return action, DataFile(path.name, found.st_size, _keys(rows))
+
+
+def _keys(rows: pa.Table) -> Keys:
+    column = rows[KEY].combine_chunks()
+    return column if pa.types.is_int64(column.type) else pa.array([], pa.int64())
+
+
+def _statistics(rows: pa.Table) -> str:
+    """https://github.com/delta-io/delta/blob/master/PROTOCOL.md#per-file-statistics."""
+    numbers = [field.name for field in rows.schema if pa.types.is_integer(field.type)]
+    bounds: dict[str, Any] = {name: pc.min_max(rows[name]).as_py() for name in numbers}
+    known = {name: found for name, found in bounds.items() if found["min"] is not None}
+    return json.dumps(
+        {
+            "numRecords": rows.num_rows,
+            "minValues": {name: found["min"] for name, found in known.items()},
+            "maxValues": {name: found["max"] for name, found in known.items()},
+            "nullCount": {name: rows[name].null_count for name in numbers},
+        }
+    )
+
+
+class Contents:
+    """Which file of a table holds which `ind`, so that an upsert opens no file that it leaves as it is."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, DataFile] = {}
+
+    def sync(self, sizes: Mapping[str, int]) -> None:
+        """Know these files (name to size in bytes) and no others; only those that are new are opened."""
+        self._files = {name: self._files.get(name) or self._read(name, size) for name, size in sizes.items()}
+
+    def replace(self, gone: Iterable[str], new: Iterable[DataFile]) -> None:
+        """Know what a commit has done."""
+        for name in gone:
+            self._files.pop(name, None)
+        self._files |= {file.name: file for file in new}
+
+    def size_of(self, name: str) -> int:
+        return self._files[name].size
+
+    def target(self) -> int:
+        """The bytes that a file of this table should have."""
+        return min(max(self._size() // _FILES, _SMALLEST), _LARGEST)
+
+    def file_rows(self) -> int:
+        """About how many rows make a file of that size."""
+        size, rows = self._size(), sum(len(file.keys) for file in self._files.values())
+        return max(self.target() * rows // size, _LEAST_ROWS) if size else _FIRST_ROWS
+
+    def small(self) -> int:
+        """How many files have less than half of that size."""
+        target = self.target()
+        return sum(2 * file.size < target for file in self._files.values())
+
+    def _size(self) -> int:
+        return sum(file.size for file in self._files.values())
+
+    def holding(self, keys: "pa.ChunkedArray[Any]", among: Collection[str] | None = None) -> list[str]:
+        """The files (all, or those named) that hold at least one of the keys."""
+        files = [self._files[name] for name in (self._files if among is None else among)]
+        every = pa.chunked_array([file.keys for file in files], pa.int64())
+        rows: list[Any] = pc.indices_nonzero(pc.is_in(every, keys.combine_chunks())).to_pylist()
+        ends = list(accumulate(len(file.keys) for file in files))
+        return [files[number].name for number in sorted({bisect_right(ends, row) for row in rows})]
+
+    def _read(self, name: str, size: int) -> DataFile:
+        return DataFile(name, size, _keys(pq.read_table(self._folder / name, columns=[KEY])))
+
+
+def rows_of(folder: Path, names: Iterable[str], keys: "pa.ChunkedArray[Any]") -> pa.Table:
+    """Key and place of the rows of these files that have one of the keys."""
+    wanted, found = keys.combine_chunks(), []
+    for name in names:
+        path = folder / name
+        rows = pq.read_table(path, columns=_place_columns(pq.read_schema(path)))
+        found.append(rows.filter(pc.is_in(rows[KEY], wanted)))
+    return pa.concat_tables(found)
+
+
+def without(path: Path, keys: "pa.ChunkedArray[Any]") -> pa.Table:
+    """The rows of a file that have none of the keys."""
+    rows = pq.read_table(path)
+    return rows.filter(pc.invert(pc.is_in(rows[KEY], keys.combine_chunks())))
+
+
+def newest(rows: pa.Table, others: pa.Table) -> pa.Table:
+    """Those of `rows` that `others` hold no newer row of; each holds an `ind` once."""
+    match = pc.index_in(rows[KEY], others[KEY].combine_chunks())
+    met = pc.indices_nonzero(match.is_valid())
+    mine = _places(rows.select(_place_columns(rows.schema)).take(met))
+    theirs = _places(others.take(match.take(met)))
+    losers = [place for place, own, other in zip(met.to_pylist(), mine, theirs, strict=True) if other > own]
+    lost = pc.is_in(pa.array(range(rows.num_rows), pa.int64()), pa.array(losers, pa.int64()))
+    return rows.filter(pc.invert(lost)) if losers else rows
+
+
+def _place_columns(schema: pa.Schema) -> list[str]:
+    return [KEY, *(name for name in _PLACE if name in schema.names)]
+
+
+def _places(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
+    """What orders rows by age. Sequence numbers are numbers in text form: the longer is the larger."""
+    columns = [rows[name].to_pylist() for name in _PLACE if name in rows.column_names]
+    for values in zip(*columns, strict=True):
+        yield tuple((len(value), value) if isinstance(value, str) else (0, value) for value in values)
