@@ -30,11 +30,6 @@ class KinesisStreamLog:
         self._closing = threading.Lock()
         self._closed = False
 
-    @property
-    def address(self) -> str:
-        """Where Kinesis is."""
-        return self._client.address
-
     def append(self, topic: str, records: Sequence[Record]) -> Future[list[Receipt | Refusal]]:
         return self._sender.submit(topic, records)
 
