@@ -60,7 +60,7 @@ def _data_file(name: str, size: int, rows: pa.Table) -> DataFile:
 
 
 def _bounds(keys: "Keys | pa.ChunkedArray[Any]") -> tuple[int, int]:
-    found: dict[str, Any] = pc.min_max(keys).as_py()
+    found: Any = pc.min_max(keys).as_py()
     return (1, 0) if found["min"] is None else (found["min"], found["max"])
 
 
