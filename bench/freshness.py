@@ -111,7 +111,11 @@ def _fill(workspace: Workspace, rows: int) -> None:
         target, schema = workspace.table("stream", table), clean_schema(table, "stream")
         for start in range(0, rows, 50_000):
             count = min(50_000, rows - start)
-            target.upsert(pa.table([_column(field, start, count) for field in schema], schema), {}, {})
+            target.upsert(
+                pa.Table.from_arrays([_column(field, start, count) for field in schema], schema=schema),
+                {},
+                {},
+            )
 
 
 def _column(field: Any, start: int, count: int) -> Any:
