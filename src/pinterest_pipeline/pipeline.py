@@ -15,7 +15,7 @@ from pinterest_pipeline.config import Settings, crash_at
 from pinterest_pipeline.engines.base import Cleaned, Engine
 from pinterest_pipeline.errors import Fatal, TopicExists, UnknownTopic
 from pinterest_pipeline.eventlog.base import EventLog, StoredRecord
-from pinterest_pipeline.eventlog.sequence import offset_of, sequence_number, shard_id
+from pinterest_pipeline.eventlog.sequence import LAST_OFFSET, offset_of, sequence_number, shard_id
 from pinterest_pipeline.eventlog.stream_log import StreamLog
 from pinterest_pipeline.ledger.account import Evidence, TableAccount, account
 from pinterest_pipeline.objects.base import ObjectStore
@@ -295,7 +295,7 @@ def _as_far_as_it_is_there(
         problems.append(f"{missed} records expired before they were read")
     log = workspace.streams_log()
     try:
-        created, beginnings = log.stream(stream).created_ms, log.beginnings(stream)
+        created, places = log.stream(stream).created_ms, _first_places(log, stream)
     except UnknownTopic:
         return replace(evidence, landed=()), [
             *problems,
@@ -308,8 +308,17 @@ def _as_far_as_it_is_there(
             f"the stream {stream} was deleted and made anew: what the earlier one held cannot be recounted"
         )
         evidence = replace(evidence, since_ms=created)
-    places = {shard_id(part): sequence_number(beginning) for part, beginning in beginnings.items()}
     return replace(evidence, beginnings=places), problems
+
+
+def _first_places(log: StreamLog, stream: str) -> dict[str, str]:
+    """Of each shard the sequence number of the first record that is there, or one behind all that were."""
+    ends = log.ends(stream)
+    places: dict[str, str] = {}
+    for shard, beginning in log.beginnings(stream).items():
+        found = log.read(stream, shard, beginning, 1)
+        places[shard_id(shard)] = sequence_number(found[0].offset if found else ends.get(shard, LAST_OFFSET))
+    return places
 
 
 def _sent(receipts: Sequence[Path], table: TableName) -> Account:

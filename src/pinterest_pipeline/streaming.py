@@ -47,7 +47,7 @@ class Standing:
 
     stream: str
     behind: int | None
-    """Records that are not in the table yet; None where the home does not count them."""
+    """Records that are not in the table yet; None where nobody counts them, as in Kinesis."""
     newest_row_seconds: float | None
     """How long ago the newest row of the table was put into the stream."""
     oldest_unread_seconds: float | None
@@ -231,7 +231,7 @@ def standing(log: StreamLog, stream: str, table: Table) -> Standing:
     """Where one stream stands; raises UnknownTopic."""
     known, beginnings, ends = log.stream(stream), log.beginnings(stream), log.ends(stream)
     positions = _positions(table, stream_source(stream, known.created_ms), list(beginnings))
-    unread = {shard: max(positions[shard], begins) for shard, begins in beginnings.items()}
+    unread = {shard: max(positions[shard], first) for shard, first in beginnings.items()}
     unread = {shard: place for shard, place in unread.items() if place < ends.get(shard, place + 1)}
     oldest = [
         record.timestamp for shard, place in unread.items() for record in log.read(stream, shard, place, 1)
@@ -239,7 +239,7 @@ def standing(log: StreamLog, stream: str, table: Table) -> Standing:
     newest = table.newest_timestamp()
     return Standing(
         stream,
-        sum(ends[shard] - place for shard, place in unread.items()) if ends else None,
+        sum(ends[shard] - place for shard, place in unread.items()) if ends.keys() >= unread.keys() else None,
         None if newest is None else _age(log, newest),
         _age(log, min(oldest)) if oldest else None,
     )

@@ -160,7 +160,7 @@ def show_lags(lags: "Sequence[Lag]") -> None:
 def show_told(told: "Sequence[Told]") -> None:
     """What a loader of streams has done since it last said so, a line for each stream with news."""
     for one in told:
-        if one.loaded.read or one.standing.behind:
+        if one.loaded.read or one.standing.oldest_unread_seconds is not None:
             counts = f"{one.loaded.read:,} read, {one.loaded.quarantined:,} quarantined"
             behind = f"{_count(one.standing.behind)} behind"
             newest = _seconds(one.standing.newest_row_seconds)

@@ -13,6 +13,7 @@ from pinterest_pipeline.config import Settings, StreamSettings
 from pinterest_pipeline.eventlog.base import READ_BYTES, Receipt, Record, Refusal, StoredRecord
 from pinterest_pipeline.eventlog.sequence import offset_of, sequence_number
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
+from pinterest_pipeline.eventlog.sqlite_writer import now_ms
 from pinterest_pipeline.eventlog.stream_log import ShardRecords, StreamLog
 from pinterest_pipeline.eventlog.streams import Expired, Shard, Stream
 from pinterest_pipeline.outcome import outcome
@@ -28,6 +29,7 @@ from pinterest_pipeline.workspace import Workspace
 FIRST = offset_of("49579844037727333356165064238440708846556371693205002258")  # from the pages of AWS
 GAP = 2**77 + 3
 FAR_AWAY = 2**181
+DAY_MS = 24 * 60 * 60 * 1_000
 
 
 def far(offset: int) -> int:
@@ -99,10 +101,20 @@ class FarLog:
         self._log.close()
 
 
+def opened(workspace: Workspace) -> SqliteStreamLog:
+    """The file of streams, at a time that is ahead by what a file says."""
+    ahead = workspace.root / "ahead-ms"
+    return SqliteStreamLog(
+        workspace.root / "streams.sqlite",
+        2**20,
+        clock=lambda: now_ms() + (int(ahead.read_text()) if ahead.exists() else 0),
+    )
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     def streams_log(self: Workspace) -> StreamLog:
-        return FarLog(SqliteStreamLog(self.root / "streams.sqlite", 2**20))
+        return FarLog(opened(self))
 
     monkeypatch.setattr(Workspace, "streams_log", streams_log)
     return Workspace(Settings(data=tmp_path, stream=StreamSettings(batch_records=30)))
@@ -163,6 +175,23 @@ def send(
 
 
 def reshard(workspace: Workspace) -> None:
-    with closing(SqliteStreamLog(workspace.root / "streams.sqlite", 2**20)) as log:
+    with closing(opened(workspace)) as log:
         for table in TABLES:
             log.update_shard_count(names.stream(workspace.settings.pipeline_id, table), 3)
+
+
+def test_what_expired_after_it_was_loaded_is_no_fault(workspace: Workspace) -> None:
+    posts = [{table: wire_row(post[table]) for table in TABLES} for post in generate(30)]
+    workspace.receipts.mkdir()
+    with closing(workspace.streams_log()) as log, closing(opened(workspace)) as file:
+        prepare(workspace.settings, "stream", log)
+        for table in TABLES:
+            file.retain(names.stream(workspace.settings.pipeline_id, table), lambda _: 24)
+        send(workspace, log, posts, 0)
+        assert load(workspace) == 90
+        (workspace.root / "ahead-ms").write_text(str(DAY_MS + 60_000))
+        send(workspace, log, posts[:10], 2)
+        assert load(workspace) == 31
+    result = outcome(workspace, ("stream",))
+    assert result.problems == []
+    assert result.accounts["stream"]["geo"].landed == 10

@@ -1,5 +1,6 @@
 """A stream flows into its table once, and whatever is not as it was stops the loader with what to do."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,9 @@ from threading import Event
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from pinterest_pipeline.cli import app
 from pinterest_pipeline.config import KinesisSettings, Settings, StreamSettings
 from pinterest_pipeline.engines.base import Engine
 from pinterest_pipeline.errors import BadInput, RecordsExpired, SettingError, StreamReplaced
@@ -259,3 +262,26 @@ def test_the_loop_tells_what_it_did_and_ends_when_nothing_is_left(stages: Callab
     assert sum(one.loaded.read for one in users) == 26
     assert sum(one.loaded.quarantined for one in users) == 1
     assert users[-1].standing.behind == 0
+
+
+def test_the_commands_say_how_fresh_the_tables_are(stages: Callable[..., Stage]) -> None:
+    stage = stages()
+    stage.make()
+    stage.put(1, 2)
+    environment = {"PINPIPE_DATA": str(stage.workspace.root), "COLUMNS": "120"}
+    run = CliRunner()
+    told = run.invoke(app, ["stream", "--until-empty", "--json"], env=environment)
+    lines = [json.loads(line) for line in told.stdout.splitlines()]
+    assert [(line["table"], line["read"], line["behind"]) for line in lines if line["read"]] == [
+        ("user", 2, 0)
+    ]
+    stage.put(3)
+    said = json.loads(run.invoke(app, ["status", "--json"], env=environment).stdout)["streams"]
+    mine = next(one for one in said if one["stream"] == USER)
+    assert mine["behind"] == 1
+    assert mine["oldest_unread_seconds"] >= 0
+    shown = run.invoke(app, ["status"], env=environment).stdout
+    assert "oldest unread" in shown
+    again = run.invoke(app, ["stream", "--until-empty", "--restart", USER], env=environment)
+    assert "nothing to restart" in again.stderr
+    assert "user: 1 read, 0 quarantined; 0 behind, newest row" in again.stderr

@@ -30,11 +30,6 @@ class KinesisStreamLog:
         self._closing = threading.Lock()
         self._closed = False
 
-    @property
-    def address(self) -> str:
-        """Where Kinesis is."""
-        return self._client.address
-
     def append(self, topic: str, records: Sequence[Record]) -> Future[list[Receipt | Refusal]]:
         return self._sender.submit(topic, records)
 
@@ -57,7 +52,8 @@ class KinesisStreamLog:
         return {}
 
     def expired(self, stream: str, positions: Mapping[int, int]) -> dict[int, Expired]:
-        """None: Kinesis goes on at its oldest record, and does not say what was before it."""
+        """None: Kinesis passes over what has expired, and does not say that there was any."""
+        self.stream(stream)
         return {}
 
     def stream(self, name: str) -> Stream:

@@ -12,7 +12,7 @@ from pinterest_pipeline.config import KinesisSettings
 from pinterest_pipeline.errors import Retryable, Unavailable
 from pinterest_pipeline.eventlog.kinesis_errors import Unsure, no_client, translated
 
-CONNECTIONS: Final = 16
+_CONNECTIONS: Final = 16
 _ANSWER_SECONDS: Final = 10.0
 _OWN_REGION: Final = "us-east-1"
 """What a gateway of one's own is asked for: it has one region."""
@@ -54,7 +54,7 @@ class Client:
             retries={"total_max_attempts": 1},  # what is tried again, and when, is decided here
             connect_timeout=seconds,
             read_timeout=seconds,
-            max_pool_connections=CONNECTIONS,
+            max_pool_connections=_CONNECTIONS,
             user_agent_extra="pinpipe",
         )
         try:

@@ -10,6 +10,8 @@ ACCOUNT: Final = "000000000000"
 
 _STREAM_ARN: Final = f"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/"
 _DIGITS: Final = 55
+LAST_OFFSET: Final = 10**_DIGITS - 1
+"""No record has a larger one."""
 _SEQUENCE: Final = re.compile(r"4[0-9]{55}")
 _SHARD: Final = re.compile(r"shardId-([0-9]{12})")
 

@@ -67,7 +67,7 @@ class StreamLog(Protocol):
         ...
 
     def expired(self, stream: str, positions: Mapping[int, int]) -> dict[int, Expired]:
-        """What has expired behind these positions (0: before all) of each shard; {} when nothing has.
+        """What has expired behind these positions (0: before all) of each shard, as far as the home can say.
 
         Raises UnknownTopic.
         """

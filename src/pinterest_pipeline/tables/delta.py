@@ -32,6 +32,7 @@ _TOTALS: Final = "pinpipe.totals"
 _APPEND_ONLY: Final = "delta.appendOnly"
 _RECENT: Final = 10  # commits among which one of ours must be: other tools may make some too
 _SMALL_FILES: Final = 32
+_TIDY_COMMITS: Final = 32
 _VACUUM_SECONDS: Final = 60.0
 
 Rows = pa.Table | pa.RecordBatchReader
@@ -66,7 +67,7 @@ class Table:
         self._known = -1
         """The version that `_contents` and `_sums` are of."""
         self._sums: dict[str, int] = {}
-        self._vacuumed = 0.0
+        self._vacuumed = -_VACUUM_SECONDS
 
     def exists(self) -> bool:
         return self._handle() is not None
@@ -214,16 +215,16 @@ class Table:
         self._tidy(handle, CommitProperties(custom_metadata={_TOTALS: json.dumps(sums)}))
 
     def _tidy(self, handle: DeltaTable, properties: CommitProperties) -> None:
-        """Merge small files when there are many; remove what no version needs that is young enough."""
-        if self._contents.small() < _SMALL_FILES:
-            return
-        handle.optimize.compact(target_size=self._contents.target(), commit_properties=properties)
-        crash_at("table.compacted")
-        if time.monotonic() - self._vacuumed >= min(_VACUUM_SECONDS, self._upkeep.files):
+        """Merge small files when there are many; now and then remove what no version needs any more."""
+        is_due = self._known % _TIDY_COMMITS == 0  # of the table, for a process may live for one commit only
+        if self._contents.small() >= _SMALL_FILES:
+            handle.optimize.compact(target_size=self._contents.target(), commit_properties=properties)
+            crash_at("table.compacted")
+            is_due, self._known = True, -1
+        if is_due and time.monotonic() - self._vacuumed >= min(_VACUUM_SECONDS, self._upkeep.files):
             handle.vacuum(retention_hours=None, dry_run=False, full=True, commit_properties=properties)
             crash_at("table.vacuumed")
-            self._vacuumed = time.monotonic()
-        self._known = -1
+            self._vacuumed, self._known = time.monotonic(), -1
 
     def _handle(self) -> DeltaTable | None:
         if self._delta is None:

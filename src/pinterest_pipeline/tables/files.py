@@ -30,6 +30,9 @@ class DataFile:
     name: str
     size: int
     keys: Keys
+    low: int
+    high: int
+    """The smallest and the largest key; the smallest is above the largest where there is none."""
 
 
 def write_files(folder: Path, rows: Iterable[pa.Table], most: int) -> Iterator[tuple[AddAction, DataFile]]:
@@ -47,12 +50,18 @@ def _write(folder: Path, rows: pa.Table) -> tuple[AddAction, DataFile]:
     pq.write_table(rows, path, compression="zstd")
     found = path.stat()
     action = AddAction(path.name, found.st_size, {}, int(found.st_mtime * 1000), True, _statistics(rows))
-    return action, DataFile(path.name, found.st_size, _keys(rows))
+    return action, _data_file(path.name, found.st_size, rows)
 
 
-def _keys(rows: pa.Table) -> Keys:
+def _data_file(name: str, size: int, rows: pa.Table) -> DataFile:
     column = rows[KEY].combine_chunks()
-    return column if pa.types.is_int64(column.type) else pa.array([], pa.int64())
+    keys = column if pa.types.is_int64(column.type) else pa.array([], pa.int64())
+    return DataFile(name, size, keys, *_bounds(keys))
+
+
+def _bounds(keys: "Keys | pa.ChunkedArray[Any]") -> tuple[int, int]:
+    found: Any = pc.min_max(keys).as_py()
+    return (1, 0) if found["min"] is None else (found["min"], found["max"])
 
 
 def _statistics(rows: pa.Table) -> str:
@@ -109,14 +118,16 @@ class Contents:
 
     def holding(self, keys: "pa.ChunkedArray[Any]", among: Collection[str] | None = None) -> list[str]:
         """The files (all, or those named) that hold at least one of the keys."""
-        files = [self._files[name] for name in (self._files if among is None else among)]
+        low, high = _bounds(keys)
+        named = (self._files[name] for name in (self._files if among is None else among))
+        files = [file for file in named if file.low <= high and low <= file.high]
         every = pa.chunked_array([file.keys for file in files], pa.int64())
         rows: list[Any] = pc.indices_nonzero(pc.is_in(every, keys.combine_chunks())).to_pylist()
         ends = list(accumulate(len(file.keys) for file in files))
         return [files[number].name for number in sorted({bisect_right(ends, row) for row in rows})]
 
     def _read(self, name: str, size: int) -> DataFile:
-        return DataFile(name, size, _keys(pq.read_table(self._folder / name, columns=[KEY])))
+        return _data_file(name, size, pq.read_table(self._folder / name, columns=[KEY]))
 
 
 def rows_of(folder: Path, names: Iterable[str], keys: "pa.ChunkedArray[Any]") -> pa.Table:

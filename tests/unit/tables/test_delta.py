@@ -184,3 +184,11 @@ def test_settings_that_change_reach_a_table_that_is_there(table: Table) -> None:
     assert properties["delta.deletedFileRetentionDuration"] == "interval 7 seconds"
     assert properties["delta.appendOnly"] == "true"
     assert again.totals() == {"read": 2}
+
+
+def test_files_that_are_replaced_again_and_again_do_not_pile_up(tmp_path: Path) -> None:
+    for number in range(40):  # each time as a process of its own
+        table = Table(tmp_path / "pin", Upkeep(files=0, log=0))
+        table.upsert(rows((1, "x" * 100, number)), {"t/0": number + 1}, {"read": 1})
+    assert len(list(table.path.glob("*.parquet"))) <= 33
+    assert table.rows() == 1
