@@ -1,5 +1,6 @@
 """The Databricks bundle says what its notebooks, its wheel and Databricks' own classes have."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from tests.bundle import ROOT, Tree, checked, configuration, first_arguments, of
 TARGETS = ["dev", "prod"]
 JOBS = sorted(of_kind("dev", "jobs"))
 PIPELINES = sorted(of_kind("dev", "pipelines"))
+DAG = ROOT.parent / "dags" / "124df56aef51_dag.py"
+TOLD_BY_AIRFLOW = {"airflow_run_id", "data_interval_start", "data_interval_end"}
 
 
 def test_there_is_a_target_to_try_in_and_one_to_rely_on() -> None:
@@ -102,8 +105,19 @@ def test_what_a_job_passes_is_what_its_notebook_asks_for(job: str) -> None:
         notebook = beside(task["notebook_task"]["notebook_path"])
         assert notebook.read_text(encoding="utf-8").startswith("# Databricks notebook source\n")
         asked = first_arguments(notebook, "dbutils.widgets.text")
-        assert sorted(asked) == sorted(passed)
+        assert sorted(asked) == sorted(set(passed) - TOLD_BY_AIRFLOW)
         assert set(first_arguments(notebook, "dbutils.widgets.get")) <= set(asked)
+
+
+def test_what_airflow_tells_a_job_is_a_parameter_of_it() -> None:
+    told = next(
+        node
+        for node in ast.walk(ast.parse(DAG.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name == "job_parameters"
+    )
+    (names,) = (node.keys for node in ast.walk(told) if isinstance(node, ast.Dict))
+    assert {name.value for name in names if isinstance(name, ast.Constant)} == TOLD_BY_AIRFLOW
+    assert {one["name"] for one in of_kind("prod", "jobs")["batch"]["parameters"]} >= TOLD_BY_AIRFLOW
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
