@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pinterest_pipeline.engines.duckdb import DuckDBEngine
     from pinterest_pipeline.engines.spark import SparkEngine
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.timeout(3_600)]  # more posts may be asked for
 
 POSTS = int(os.environ.get("ENGINE_POSTS", "20000"))
 VALUES = 500
