@@ -47,7 +47,9 @@ def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
 
 
 on_both_engines = pytest.mark.parametrize(
-    "workspace", ["duckdb", pytest.param("spark", marks=pytest.mark.services)], indirect=True
+    "workspace",
+    ["duckdb", pytest.param("spark", marks=[pytest.mark.services, pytest.mark.timeout(1_800)])],
+    indirect=True,
 )
 
 
