@@ -29,6 +29,7 @@ from pinterest_pipeline.workspace import Workspace
 DEFAULT_COUNT = 1_000
 _BATCH = 20  # records of a request
 _LANDING_SECONDS = 120.0
+_SPARK_LANDING_SECONDS = 600.0  # two JVMs start and compile first, perhaps on a busy machine
 _PRIVATE = {
     "host": "127.0.0.1",
     "port": 0,
@@ -174,6 +175,7 @@ async def _send_branch(plan: "_Plan", branch: Branch, progress: Progress) -> Non
 
 def _wait_until_landed(workspace: Workspace, watch: "Future[None]", progress: Progress) -> None:
     """Wait until every record of both logs is in its table; raises Unavailable when nothing moves."""
+    patience = _SPARK_LANDING_SECONDS if workspace.settings.engine.name == "spark" else _LANDING_SECONDS
     quiet_since, last = time.monotonic(), -1
     while True:
         if watch.done():
@@ -188,7 +190,7 @@ def _wait_until_landed(workspace: Workspace, watch: "Future[None]", progress: Pr
             return
         if loaded != last:
             quiet_since, last = time.monotonic(), loaded
-        if time.monotonic() - quiet_since > _LANDING_SECONDS:
+        if time.monotonic() - quiet_since > patience:
             raise Unavailable(
                 f"{end - loaded} records have not landed and nothing moves", f"see {workspace.root / 'logs'}"
             )

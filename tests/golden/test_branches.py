@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pinterest_pipeline.config import KinesisSettings, Settings, SinkSettings, StreamSettings
+from pinterest_pipeline.config import EngineSettings, KinesisSettings, Settings, SinkSettings, StreamSettings
 from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.outcome import disagreements, outcome
@@ -29,15 +29,27 @@ DATA = Path(__file__).parents[2] / "../shared/data"
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
+def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
+    """A working folder whose engine is DuckDB, or the one that a test names by `on_both_engines`."""
+    name = getattr(request, "param", "duckdb")
+    if name == "spark":
+        request.getfixturevalue("spark")  # one session for all tests
     return Workspace(
         Settings(
             data=tmp_path,
+            engine=EngineSettings(name=name),
             sink=SinkSettings(flush_size=50),
             stream=StreamSettings(batch_records=90),
             kinesis=KinesisSettings(transition_seconds=0),
         )
     )
+
+
+on_both_engines = pytest.mark.parametrize(
+    "workspace",
+    ["duckdb", pytest.param("spark", marks=[pytest.mark.services, pytest.mark.timeout(1_800)])],
+    indirect=True,
+)
 
 
 def load(workspace: Workspace, branches: Sequence[Branch] = BRANCHES) -> None:
@@ -68,6 +80,7 @@ def real_posts() -> list[JsonPost]:
         return [json.loads(line) for line in file]
 
 
+@on_both_engines
 @pytest.mark.parametrize("count", [88, 168])
 def test_real_posts_give_their_known_answers(workspace: Workspace, count: int) -> None:
     append(workspace, real_posts()[:count])
@@ -122,6 +135,7 @@ def test_a_stream_is_loaded_whole_and_in_order_across_reshards(workspace: Worksp
     assert sum(lag.end or 0 for lag in lags(workspace)) == 3 * 480 + 3 * 480
 
 
+@on_both_engines
 def test_what_is_bad_is_set_aside_with_its_reason(workspace: Workspace) -> None:
     posts: list[JsonPost] = [{table: wire_row(post[table]) for table in TABLES} for post in generate(30)]
     expected = oracle_answers(posts)
@@ -150,6 +164,7 @@ def test_what_is_bad_is_set_aside_with_its_reason(workspace: Workspace) -> None:
         assert any("not json" in row["raw"] for row in rows)
 
 
+@on_both_engines
 def test_a_crash_between_quarantine_and_clean_repeats_nothing(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Spark runs the SQL of cleaning and analyses as it is; Arrow and Parquet stand between it and the rest."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +35,9 @@ class SparkEngine:
         with ExitStack() as stack:
             self._spark = stack.enter_context(spark_session(settings, cache, spill, say))
             spill.mkdir(parents=True, exist_ok=True)
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sparkfiles-", dir=spill))
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix=f"sparkfiles-{os.getpid()}-", dir=spill)
+            )
             self._folder = Path(folder).absolute()
             self._stack = stack.pop_all()
 

@@ -43,12 +43,15 @@ _PLACE: Final = "_place"
 def clean(spark: "SparkSession", lines: "DataFrame", table: Table, branch: Branch) -> "DataFrame":
     """Clean lines: the columns of the clean table, `_ind`, `_rules`, `_reason` (null: a good row).
 
-    `lines` has `_value`, the text of a JSON object; its other columns are kept too, and one of the raw
-    relation's names (a position, say) stands for the line's field. Of a bad row `_value` is kept.
+    `lines` has `_value`, the text of a JSON object, and perhaps `_file`; both are kept, `_value` only of bad
+    rows. A column with a name of the raw relation (a position, say) stands for the line's field.
     """
+    from pyspark.sql import functions as f
+
     named = [name for name in (VALUE, FILE) if name in lines.columns]
     raw = raw_relation(lines, table, branch)
-    return spark.sql(clean_select(table, branch, _view(raw), named))
+    marked = spark.sql(clean_select(table, branch, _view(raw), named))
+    return marked.withColumn(VALUE, f.expr(f"CASE WHEN `_reason` IS NOT NULL THEN {VALUE} END"))
 
 
 def newest(marked: "DataFrame", table: Table, branch: Branch) -> "DataFrame":
