@@ -144,10 +144,12 @@ def test_what_no_retry_mends_fails_at_once(
     assert elsewhere["tries"]["where"] == 1
     assert elsewhere["state"] == "failed"
     assert jobs.runs == {}
-    assert "another secret" not in refused["said"]
     texts = [alert["text"] for alert in jobs.alerts]
     assert [text.split()[1] for text in texts] == ["run_job", "run_job", "where"]
-    if dag.version != "3.0.6":  # there `dag.test()` leaves the reason out
+    if (
+        dag.version != "3.0.6"
+    ):  # there `dag.test()` leaves the reason out, and prints what it is about to mask
+        assert "another secret" not in refused["said"]
         assert "Databricks refuses the request" in texts[0]
         assert "Databricks has no job named 'another job'" in texts[1]
         assert "there is no connection 'elsewhere', or it holds no login" in texts[2]
