@@ -48,7 +48,7 @@ def test_brokers_that_are_away_are_named(settings: Any, monkeypatch: pytest.Monk
     monkeypatch.setattr("pinterest_pipeline.doctor._PATIENCE_SECONDS", 1.0)
     found = examined(settings(log={"home": "kafka"}, kafka={"bootstrap_servers": "127.0.0.1:1"}))["Kafka"]
     assert not found.is_well
-    assert "127.0.0.1:1: Kafka does not answer" in found.found
+    assert "Kafka at 127.0.0.1:1 does not answer" in found.found
 
 
 def test_kinesis_that_is_away_is_named(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
