@@ -14,10 +14,11 @@
 
 # COMMAND ----------
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pinterest_pipeline.engines.spark_frames import clean
-from pinterest_pipeline.engines.spark_stream import StreamTables, finish, landed_lines, trigger
+from pinterest_pipeline.engines.spark_stream import StreamTables, landed_lines, run, trigger
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.names import TABLES, Table
 from pinterest_pipeline.stream_notebook import access, default, register_kinesis
@@ -72,7 +73,7 @@ def start(table: Table) -> "StreamingQuery":
 
 register_kinesis(spark)
 tables.create(spark)
-finish([start(table) for table in TABLES])
+run([partial(start, table) for table in TABLES], dbutils.widgets.get("trigger"))
 
 # COMMAND ----------
 

@@ -297,6 +297,6 @@ def test_an_arn_names_a_stream_and_no_stream_is_said_so(gateway: KinesisGateway,
 def test_a_refused_key_is_named(tmp_path: Path) -> None:
     with (
         kinesis_gateway(tmp_path, access="keys") as gateway,
-        pytest.raises(Forbidden, match="MissingAuthenticationTokenException"),
+        pytest.raises(Forbidden, match="UnrecognizedClientException"),
     ):
         reader_of(gateway, "s").initialOffset()

@@ -11,7 +11,7 @@ nothing, whichever of the two were made before.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -153,12 +153,25 @@ def _columns(schema: "pa.Schema") -> str:
 
 def trigger(text: str) -> dict[str, Any]:
     """What `DataStreamWriter.trigger` takes: all that is there and then stop, or on and on."""
-    return {"availableNow": True} if text.lower() == "availablenow" else {"processingTime": text}
+    return {"availableNow": True} if _ends(text) else {"processingTime": text}
 
 
-def finish(queries: "Sequence[StreamingQuery]") -> None:
-    """Wait until all queries are done; if one fails the others are stopped, and its error is raised."""
+def _ends(trigger: str) -> bool:
+    return trigger.lower() == "availablenow"
+
+
+def run(starts: "Iterable[Callable[[], StreamingQuery]]", trigger: str) -> None:
+    """Start queries and wait until all are done; if one fails the others are stopped, its error is raised.
+
+    Queries that end by themselves come one after the other: Spark gives a Python worker ten seconds to come
+    up, and those of three queries at once may take longer on a small machine.
+    """
+    queries: list[StreamingQuery] = []
     try:
+        for begin in starts:
+            queries.append(begin())
+            if _ends(trigger):
+                queries[-1].awaitTermination()
         while any(query.isActive for query in queries):
             for query in queries:
                 query.awaitTermination(1)

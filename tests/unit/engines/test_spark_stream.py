@@ -1,10 +1,12 @@
 """Names, lines and triggers of the stream branch on Spark; the rest needs a session (tests/services)."""
 
 import pickle
+from functools import partial
+from typing import Any
 
 import pytest
 
-from pinterest_pipeline.engines.spark_stream import StreamTables, finish, trigger
+from pinterest_pipeline.engines.spark_stream import StreamTables, run, trigger
 from pinterest_pipeline.stream_notebook import access, default
 
 
@@ -47,11 +49,29 @@ class Query:
         self.stopped = True
 
 
+def begun(query: Query) -> Any:
+    return query
+
+
 def test_one_query_that_fails_stops_the_others_and_is_told() -> None:
     queries = [Query(), Query("it failed"), Query()]
     with pytest.raises(RuntimeError, match="it failed"):
-        finish(queries)  # type: ignore[arg-type] # as much of a query as it needs
+        run([partial(begun, query) for query in queries], "5 seconds")
     assert all(query.stopped for query in queries)
+
+
+def test_queries_that_end_by_themselves_come_one_after_the_other() -> None:
+    queries = [Query(), Query("it failed"), Query()]
+    started: list[Query] = []
+
+    def begin(query: Query) -> Any:
+        started.append(query)
+        return query
+
+    with pytest.raises(RuntimeError, match="it failed"):
+        run([partial(begin, query) for query in queries], "availableNow")
+    assert started == queries[:2]
+    assert all(query.stopped for query in started)
 
 
 def test_defaults_fit_where_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
