@@ -62,7 +62,7 @@ def test_the_commands_run_in_order_and_a_second_run_changes_nothing(
     assert "most popular in each age group" in first["said"]
     assert (folder / "pinpipe-data/reports/report.html").exists()
     loaded = files(folder)
-    assert any("batch/124df56aef51_pin_table" in str(path) for path in loaded)
+    assert any("tables/batch/pin/" in str(path) for path in loaded)
     assert json.loads(pinpipe(folder, "verify", "--json").stdout)["balanced"]
 
     assert dag.run(variables)["tasks"] == ON_THE_MACHINE
