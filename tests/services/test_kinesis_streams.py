@@ -122,9 +122,7 @@ def test_wrong_options_are_refused_by_their_name_at_load(spark: SparkSession) ->
     with pytest.raises(AnalysisException, match="awsAccessKey and awsSecretKey go together") as caught:
         reader.load()
     assert "hidden" not in str(caught.value)
-    with pytest.raises(
-        AnalysisException, match=r"(?i)no option 'maxFetchRates'.*mean maxFetchRate\?"
-    ):
+    with pytest.raises(AnalysisException, match=r"(?i)no option 'maxFetchRates'.*mean maxFetchRate\?"):
         spark.readStream.format("kinesis").options(streamName="s", maxFetchRates="1").load()
     frame = spark.readStream.format("kinesis").options(STREAMNAME="s", region="us-east-1").load()
     assert [field.simpleString() for field in frame.schema] == [
