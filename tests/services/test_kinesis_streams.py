@@ -138,6 +138,7 @@ def test_wrong_options_are_refused_by_their_name_at_load(spark: SparkSession) ->
 KILLED_AT = ("spark-planned", "spark-read", "spark-quarantined", "spark-committed")
 
 
+@pytest.mark.skipif("SPARK_KILLS" not in os.environ, reason="five drivers take ten minutes: SPARK_KILLS=1")
 def test_kill_9_of_the_driver_at_each_phase_counts_each_record_once(
     spark: SparkSession, tmp_path: Path
 ) -> None:
