@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pinterest_pipeline.config import load_settings
-from pinterest_pipeline.errors import BadInput
+from pinterest_pipeline.errors import BadInput, StreamInUse
 from pinterest_pipeline.eventlog.base import Receipt, Record
 from pinterest_pipeline.eventlog.sequence import sequence_number, shard_id
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
@@ -75,7 +75,7 @@ class Stage:
     def reshape(self) -> None:
         """Split or merge one shard, or do nothing where that does not go."""
         shards = self.log.stream(STREAM).open_shards
-        with suppress(BadInput):
+        with suppress(BadInput, StreamInUse):
             if len(shards) > 3:
                 self.log.merge(STREAM, shards[0].number, shards[1].number)
             else:
