@@ -36,6 +36,7 @@ _SENDERS = 8
 _JSON = {"Content-Type": "application/json"}
 _WARM_SECONDS = 5.0
 _LATE_SECONDS = 60.0
+_START_SECONDS = 300.0  # a JVM, Spark, three queries
 
 Part = tuple[Table, int]
 """A table and the number of a shard of its stream."""
@@ -75,10 +76,11 @@ def measure(folder: Path, loader: Loader, seconds: float, rows: int) -> None:
     with loader.rooms(settings) as url:
         watch = _Watch(loader.see(settings))
         try:
-            watch.wait_for(_send(url, settings.pipeline_id, BATCH / RATE * len(TABLES)))  # until all run
+            first_ones = _send(url, settings.pipeline_id, BATCH / RATE * len(TABLES))
+            watch.wait_for(first_ones, _START_SECONDS)  # until all run
             before = _processor_seconds(settings)
             sent = _send(url, settings.pipeline_id, seconds + _WARM_SECONDS)
-            watch.wait_for(sent)
+            watch.wait_for(sent, _LATE_SECONDS)
             used = {name: spent - before[name] for name, spent in _processor_seconds(settings).items()}
         finally:
             watch.stop()
@@ -151,14 +153,14 @@ class _Watch:
         """When a record was first a row."""
         return next(at for end, at in self._steps[record.part] if end > record.offset)
 
-    def wait_for(self, sent: list[Sent]) -> None:
+    def wait_for(self, sent: list[Sent], seconds: float) -> None:
         last: dict[Part, int] = {}
         for record in sent:
             last[record.part] = max(last.get(record.part, 0), record.offset)
-        deadline = time.monotonic() + _LATE_SECONDS
+        deadline = time.monotonic() + seconds
         while any(self._steps.get(part, [(0, 0.0)])[-1][0] <= offset for part, offset in last.items()):
             if time.monotonic() > deadline:
-                raise RuntimeError(f"rows are missing {_LATE_SECONDS} s after the last record")
+                raise RuntimeError(f"rows are missing {seconds} s after the last record")
             time.sleep(0.1)
 
     def stop(self) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pinterest_pipeline.analyses.catalog import load
+from pinterest_pipeline.cleaning.drift import SAYS
 from pinterest_pipeline.cleaning.rules import RULES
 from pinterest_pipeline.errors import Fatal
 from pinterest_pipeline.landing import sink_problems
@@ -113,7 +114,7 @@ def write_report(workspace: Workspace, result: Outcome) -> Path:
         quarantine={str(branch): rows for branch, rows in result.quarantined.items()},
         questions=load(),
         ran_at=datetime.now(UTC),
-        rules={rule.id: rule.says for rule in RULES},
+        rules=SAYS | {rule.id: rule.says for rule in RULES},
     )
     path = workspace.reports / "report.html"
     path.write_text(page, encoding="utf-8")

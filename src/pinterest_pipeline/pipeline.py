@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from pinterest_pipeline.cleaning.drift import kind_counts
 from pinterest_pipeline.config import Settings, crash_at
 from pinterest_pipeline.engines.base import Cleaned, Engine
 from pinterest_pipeline.errors import Fatal, TopicExists, UnknownTopic
@@ -40,15 +41,17 @@ _NO_RULES: Final = ("read", "quarantined", EXPIRED, RESTARTS)
 
 @dataclass(frozen=True)
 class Loaded:
-    """What one load took in: lines read, rows set aside, changes by rule."""
+    """What one load took in: lines read, rows set aside, changes by rule, rows by field that drifted."""
 
     read: int = 0
     quarantined: int = 0
     changes: Mapping[str, int] = field(default_factory=dict)
+    drift: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: "Loaded") -> "Loaded":
         changes = Counter(self.changes) + Counter(other.changes)
-        return Loaded(self.read + other.read, self.quarantined + other.quarantined, changes)
+        drift = Counter(self.drift) + Counter(other.drift)
+        return Loaded(self.read + other.read, self.quarantined + other.quarantined, changes, drift)
 
 
 @dataclass(frozen=True)
@@ -153,11 +156,12 @@ def commit(
         target.quarantine.append(bad, ends, {})
         crash_at("load.quarantined")
     sums = {"read": cleaned.read, "quarantined": cleaned.quarantined.num_rows, **totals, **cleaned.changes}
+    sums |= kind_counts(cleaned.drift)
     if target.every_version:
         target.table.append(cleaned.versions, ends, sums)
     else:
         target.table.upsert(cleaned.rows, ends, sums)
-    return Loaded(cleaned.read, cleaned.quarantined.num_rows, cleaned.changes)
+    return Loaded(cleaned.read, cleaned.quarantined.num_rows, cleaned.changes, cleaned.drift)
 
 
 def _not_yet_quarantined(rows: pa.Table, target: Target, done: Mapping[str, int]) -> pa.Table:

@@ -6,7 +6,7 @@ from typing import Final
 from pinterest_pipeline.cleaning.checks import checks_of
 from pinterest_pipeline.cleaning.rules import CLEAN_COLUMNS, CONVERSIONS, POSITIONS, Rule, rules_of
 from pinterest_pipeline.records.names import Branch, Table
-from pinterest_pipeline.records.schemas import POSITION_COLUMNS, RAW, RAW_BASE64, SOURCE_COLUMNS
+from pinterest_pipeline.records.schemas import POSITION_COLUMNS, RAW, RAW_BASE64, RESCUED, SOURCE_COLUMNS
 
 _NEWEST_FIRST: Final[dict[Branch, tuple[str, ...]]] = {
     "batch": ("`_timestamp` DESC", "`_partition` DESC", "`_offset` DESC"),
@@ -16,14 +16,17 @@ _NEWEST_FIRST: Final[dict[Branch, tuple[str, ...]]] = {
 
 
 def raw_columns(table: Table, branch: Branch) -> tuple[str, ...]:
-    """The columns of the raw relation, all text: `ind` under both its names, the row's own, position."""
+    """The columns of the raw relation, all text: `ind` under both its names, the row's own, position.
+
+    Beside them it has the column `RESCUED`, which is no field of a record.
+    """
     own = [name for name in SOURCE_COLUMNS[table] if name not in ("ind", "index")]
     return ("ind", "index", *own, RAW, RAW_BASE64, *POSITION_COLUMNS[branch])
 
 
 def clean_columns(table: Table, branch: Branch) -> tuple[str, ...]:
-    """The columns of the clean table: a row's own, then its position."""
-    return (*CLEAN_COLUMNS[table], *POSITION_COLUMNS[branch])
+    """The columns of the clean table: a row's own, its position, what was rescued of its record."""
+    return (*CLEAN_COLUMNS[table], *POSITION_COLUMNS[branch], RESCUED)
 
 
 def newest_first(branch: Branch) -> list[str]:
@@ -84,7 +87,7 @@ def _ruled(table: Table, branch: Branch, kept: Sequence[str]) -> list[str]:
             columns.append("COALESCE(`ind`, `index`) AS `ind`")
         elif name != "index":
             columns.append(f"{_replaced(name, mine)} AS `{name}`" if mine else f"`{name}`")
-    return [*columns, f"{_mask(rules)} AS `_rules`", *kept]
+    return [*columns, f"{_mask(rules)} AS `_rules`", f"`{RESCUED}`", *kept]
 
 
 def _replaced(column: str, rules: Iterable[Rule]) -> str:
@@ -110,14 +113,14 @@ def _converted(table: Table, branch: Branch, kept: Sequence[str]) -> list[str]:
     plain = [f"`{name}`" for name in SOURCE_COLUMNS[table] if name not in typed and name != "index"]
     converted = [f"{c.sql} AS `{c.column}`" for c in conversions]
     texts = [f"`{c.column}` AS `_text_{c.column}`" for c in conversions]
-    return [*plain, *converted, *texts, f"`{RAW}`", f"`{RAW_BASE64}`", "`_rules`", *kept]
+    return [*plain, *converted, *texts, *(f"`{name}`" for name in (RAW, RAW_BASE64, "_rules", RESCUED)), *kept]
 
 
 def _finished(table: Table, branch: Branch, kept: Sequence[str]) -> list[str]:
     finals = [f"{sql} AS `{name}`" for name, sql in CLEAN_COLUMNS[table].items()]
     positions = [f"`{name}`" for name in POSITION_COLUMNS[branch]]
     marks = ["`_text_ind` AS `_ind`", "`_rules`", f"{_reason(table, branch)} AS `_reason`"]
-    return [*finals, *positions, *kept, *marks]
+    return [*finals, *positions, f"`{RESCUED}`", *kept, *marks]
 
 
 def _reason(table: Table, branch: Branch) -> str:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pinterest_pipeline.records.names import Branch, Table
+from pinterest_pipeline.records.schemas import RESCUED
 
 Answer = list[dict[str, Any]]
 Source = ds.Dataset | Sequence[str]
@@ -46,8 +47,10 @@ _POSITION_TYPES: Final[dict[Branch, dict[str, pa.DataType]]] = {
 
 
 def clean_schema(table: Table, branch: Branch) -> pa.Schema:
-    """The columns of a clean table, then the position (`_timestamp` in milliseconds since 1970)."""
-    return pa.schema([*_CLEAN_TYPES[table].items(), *_POSITION_TYPES[branch].items()])
+    """The columns of a clean table, the position (`_timestamp` in milliseconds since 1970), what was rescued."""
+    return pa.schema(
+        [*_CLEAN_TYPES[table].items(), *_POSITION_TYPES[branch].items(), (RESCUED, pa.string())]
+    )
 
 
 def quarantine_schema(branch: Branch) -> pa.Schema:
@@ -80,6 +83,11 @@ class Cleaned(Protocol):
     @property
     def changes(self) -> dict[str, int]:
         """Rule id -> values it replaced, in the good rows (duplicates included)."""
+        ...
+
+    @property
+    def drift(self) -> dict[str, int]:
+        """Kind and name of a field that is not as expected -> good rows it was rescued of: `new colour`."""
         ...
 
     @property

@@ -18,6 +18,7 @@ import pyarrow.dataset as ds
 import sqlglot
 
 from pinterest_pipeline.analyses.catalog import load
+from pinterest_pipeline.cleaning.drift import counted
 from pinterest_pipeline.cleaning.rules import CLEAN_COLUMNS, rules_of
 from pinterest_pipeline.cleaning.select import (
     changes_select,
@@ -29,9 +30,10 @@ from pinterest_pipeline.cleaning.select import (
 from pinterest_pipeline.config import EngineSettings
 from pinterest_pipeline.engines.bad_lines import BadLine, quarantine_rows
 from pinterest_pipeline.engines.base import Answer, Source, clean_schema, quarantine_schema
+from pinterest_pipeline.engines.rescue import rescued_files
 from pinterest_pipeline.errors import DiskFull, Fatal, is_disk_full
 from pinterest_pipeline.records.names import Branch, Table
-from pinterest_pipeline.records.schemas import POSITION_COLUMNS
+from pinterest_pipeline.records.schemas import POSITION_COLUMNS, RESCUED
 
 _RAW: Final = "raw_lines"
 _FILE: Final = "filename"
@@ -67,7 +69,10 @@ class DuckDBEngine:
 
     def clean(self, table: Table, branch: Branch, files: Sequence[Path]) -> "DuckDBCleaned":
         """Clean the landed lines of `files`; raises DiskFull, or Fatal when a file cannot be read."""
-        return DuckDBCleaned(self._connection, f"cleaned_{next(self._numbers)}", table, branch, files)
+        name = f"cleaned_{next(self._numbers)}"
+        with _explained(), tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            read = rescued_files(table, files, Path(folder))
+            return DuckDBCleaned(self._connection, name, table, branch, read)
 
     def answers(
         self, tables: Mapping[Table, Source], versions: Mapping[Table, Branch] = {}
@@ -91,24 +96,26 @@ class DuckDBCleaned:
         name: str,
         table: Table,
         branch: Branch,
-        files: Sequence[Path],
+        files: Mapping[Path, Path],
     ) -> None:
+        """Clean the keys of `files`, which may be copies; the values are the files as they were."""
         self._connection = connection
+        self._files = files
         self._name = name
         self._losers = f"{name}_losers"
         self._table: Table = table
         self._branch: Branch = branch
-        with _explained():
-            _show_raw(connection, table, branch, files, _FILE)
-            # Only a bad row must still know its file.
-            file = f"CASE WHEN _reason IS NOT NULL THEN {_FILE} END AS {_FILE}"
-            kept = f"SELECT * EXCLUDE (_ind) REPLACE ({file}) FROM ({_cleaning(table, branch, _FILE)})"
-            connection.execute(f"CREATE TABLE {name} AS {kept}")
-            self.read, self.good, distinct = self._figures()
-            losers = self._older() if distinct < self.good else "SELECT 0 AS loser LIMIT 0"
-            connection.execute(f"CREATE TABLE {self._losers} AS {losers}")
-            self.changes = self._changes()
-            self.quarantined = self._quarantined()
+        _show_raw(connection, table, branch, list(files), _FILE)
+        # Only a bad row must still know its file.
+        file = f"CASE WHEN _reason IS NOT NULL THEN {_FILE} END AS {_FILE}"
+        kept = f"SELECT * EXCLUDE (_ind) REPLACE ({file}) FROM ({_cleaning(table, branch, _FILE)})"
+        connection.execute(f"CREATE TABLE {name} AS {kept}")
+        self.read, self.good, distinct = self._figures()
+        losers = self._older() if distinct < self.good else "SELECT 0 AS loser LIMIT 0"
+        connection.execute(f"CREATE TABLE {self._losers} AS {losers}")
+        self.changes = self._changes()
+        self.drift = self._drift()
+        self.quarantined = self._quarantined()
 
     def __enter__(self) -> Self:
         return self
@@ -159,6 +166,12 @@ class DuckDBCleaned:
         )
         return dict(zip(rules, counts, strict=True))
 
+    def _drift(self) -> dict[str, int]:
+        found = self._connection.cursor().sql(
+            f"SELECT {RESCUED} FROM {self._name} WHERE _reason IS NULL AND {RESCUED} IS NOT NULL"
+        )
+        return counted(text for batch in found.to_arrow_reader() for text in batch[RESCUED].to_pylist())
+
     def _one_row(self, sql: str) -> tuple[Any, ...]:
         row = self._connection.execute(sql).fetchone()
         assert row is not None  # each caller asks for an aggregate without GROUP BY
@@ -168,7 +181,7 @@ class DuckDBCleaned:
         rows: list[dict[str, Any]] = []
         if self.read > self.good:
             sql = f"SELECT DISTINCT {_FILE} FROM {self._name} WHERE _reason IS NOT NULL ORDER BY 1"
-            for file in [Path(name) for (name,) in self._connection.execute(sql).fetchall()]:
+            for file in [self._files[Path(name)] for (name,) in self._connection.execute(sql).fetchall()]:
                 rows += quarantine_rows(self._table, self._branch, file, self._bad_lines(file))
         return pa.Table.from_pylist(rows, schema=quarantine_schema(self._branch))
 
@@ -201,7 +214,7 @@ def _show_raw(
     connection: duckdb.DuckDBPyConnection, table: Table, branch: Branch, files: Sequence[Path], extra: str
 ) -> None:
     """Make the raw relation: every column text, a line that is no JSON object a row of nulls."""
-    columns = dict.fromkeys(raw_columns(table, branch), "VARCHAR")
+    columns = dict.fromkeys((*raw_columns(table, branch), RESCUED), "VARCHAR")
     options = f"format = 'newline_delimited', columns = {columns}, maximum_object_size = {_MAX_LINE_BYTES}"
     nothing = ", ".join(f"NULL::VARCHAR AS {_quoted(name)}" for name in (*columns, _FILE))
     lines = (
@@ -287,3 +300,5 @@ def _explained() -> Iterator[None]:
         if is_disk_full(error):
             raise DiskFull(f"the engine cannot spill: {error}", "free some room and run it again") from error
         raise Fatal(f"the engine failed: {error}") from error
+    except OSError as error:
+        raise Fatal(f"the engine cannot read its lines: {error}") from error

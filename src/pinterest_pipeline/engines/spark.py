@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from pinterest_pipeline.cleaning.drift import counted
 from pinterest_pipeline.config import EngineSettings
 from pinterest_pipeline.engines import spark_frames as frames
 from pinterest_pipeline.engines.base import Answer, Source, clean_schema, quarantine_schema
@@ -20,6 +21,7 @@ from pinterest_pipeline.engines.spark_lines import FILE, VALUE, unglobbed
 from pinterest_pipeline.engines.spark_session import spark_session
 from pinterest_pipeline.errors import DiskFull, Fatal, is_disk_full
 from pinterest_pipeline.records.names import Branch, Table
+from pinterest_pipeline.records.schemas import RESCUED
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -97,6 +99,9 @@ class SparkCleaned:
         lines = frames.read_lines(spark, map(str, files)) if files else _no_lines(spark)
         marked = self._kept(frames.clean(spark, lines, table, branch), "marked")
         self.read, self.good, self.changes = frames.counted(marked, table)
+        self.drift = counted(
+            text for batch in self._good([RESCUED]) for text in batch[RESCUED].to_pylist() if text is not None
+        )
         self._kept(frames.newest(marked, table, branch), "newest")
         self.quarantined = self._quarantined(marked)
 
@@ -114,19 +119,21 @@ class SparkCleaned:
     @property
     def rows(self) -> pa.RecordBatchReader:
         """The clean rows, one per `ind`."""
-        return self._stored("newest", None)
+        return self._scanned("newest", clean_schema(self._table, self._branch).names, None)
 
     @property
     def versions(self) -> pa.RecordBatchReader:
         """Every good row, read as `rows` are."""
-        return self._stored("marked", ds.field("_reason").is_null())
+        return self._good(clean_schema(self._table, self._branch).names)
 
-    def _stored(self, name: str, condition: ds.Expression | None) -> pa.RecordBatchReader:
-        schema = clean_schema(self._table, self._branch)
-        marked = schema.append(pa.field("_reason", pa.string()))
+    def _good(self, columns: list[str]) -> pa.RecordBatchReader:
+        return self._scanned("marked", columns, ds.field("_reason").is_null())
+
+    def _scanned(self, name: str, columns: list[str], condition: ds.Expression | None) -> pa.RecordBatchReader:
+        marked = clean_schema(self._table, self._branch).append(pa.field("_reason", pa.string()))
         stored = ds.dataset(self._folder / name, marked, format="parquet")
-        rows = stored.scanner(columns=schema.names, filter=condition)
-        return pa.RecordBatchReader.from_batches(schema, rows.to_batches())
+        found = stored.scanner(columns=columns, filter=condition)
+        return pa.RecordBatchReader.from_batches(found.projected_schema, found.to_batches())
 
     def _kept(self, frame: "DataFrame", name: str) -> "DataFrame":
         """The frame, computed once into files."""

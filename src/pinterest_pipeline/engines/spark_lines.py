@@ -1,13 +1,15 @@
 """Lines of JSON to raw columns on Spark, read as DuckDB reads them; also where `spark` is Databricks'."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
+from pinterest_pipeline.cleaning.drift import rescued
 from pinterest_pipeline.cleaning.select import raw_columns
 from pinterest_pipeline.records.names import Branch, Table
+from pinterest_pipeline.records.schemas import RESCUED
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
 VALUE: Final = "_value"
 FILE: Final = "_file"
@@ -51,7 +53,13 @@ def raw_relation(lines: "DataFrame", table: Table, branch: Branch) -> "DataFrame
     parsed = lines.selectExpr(*kept, f"{_elements()} AS {_ELEMENTS}", f"{_end()} AS {_END}")
     fields = parsed.selectExpr(*kept, f"{_object()} AS {_FIELDS}")
     named = [_column(name) for name in raw_columns(table, branch) if name not in given]
-    return fields.selectExpr(*kept, *named)
+    return fields.selectExpr(*kept, *named).withColumn(RESCUED, _rescued(table)(VALUE))
+
+
+def _rescued(table: Table) -> "Callable[[str], Column]":
+    from pyspark.sql import functions as f
+
+    return f.udf(lambda line: rescued(table, line.encode(errors="surrogatepass")), "string", useArrow=False)
 
 
 def _elements() -> str:

@@ -7,9 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from pinterest_pipeline.records.schemas import POSITION_COLUMNS, RAW, RAW_BASE64
-
-RESERVED: Final = frozenset({RAW, RAW_BASE64}.union(*POSITION_COLUMNS.values()))
+from pinterest_pipeline.records.schemas import RAW, RAW_BASE64, RESERVED
 
 _encoder = msgspec.json.Encoder()
 

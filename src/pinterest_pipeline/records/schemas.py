@@ -54,6 +54,11 @@ POSITION_COLUMNS: Final[dict[Branch, tuple[str, ...]]] = {
 # or under the second when it is not UTF-8.
 RAW: Final = "_raw"
 RAW_BASE64: Final = "_raw_base64"
+RESERVED: Final = frozenset({RAW, RAW_BASE64}.union(*POSITION_COLUMNS.values()))
+"""The fields that no record may bring."""
+
+RESCUED: Final = "_rescued_data"
+"""The column of a clean row that keeps what of its record is not as the columns expect it."""
 
 
 class Post(TypedDict):

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -151,7 +151,7 @@ class Table:
         """The table as `positions` left it, made if it is not there; its errors as ours."""
         try:
             handle = self._handle() or self._made(schema, append_only=append_only)
-            self._check(handle, append_only=append_only)
+            self._check(handle, schema, append_only=append_only)
             self._sync(handle)
             yield handle
             self._delta = handle
@@ -167,14 +167,20 @@ class Table:
         properties = self._upkeep.properties() | ({_APPEND_ONLY: "true"} if append_only else {})
         return DeltaTable.create(str(self.path), schema, mode="ignore", configuration=properties)
 
-    def _check(self, handle: DeltaTable, *, append_only: bool) -> None:
-        """The table has to be what we take it for; its properties become those of the settings."""
+    def _check(self, handle: DeltaTable, schema: pa.Schema, *, append_only: bool) -> None:
+        """The table has to be what we take it for; its properties become those of the settings.
+
+        Columns that a table of an earlier version of this package lacks are added.
+        """
         if _is_append_only(handle) != append_only:
             found = "every version of a row" if append_only is False else "only the newest version of a row"
             raise SettingError(
                 f"the table {self.path} keeps {found}, which is not what PINPIPE_STREAM__MODE asks for now",
                 "set it back (merge: newest, append: every version), or name another folder by PINPIPE_DATA",
             )
+        known = {column.name for column in handle.schema().fields}
+        if new := [column for column in Schema.from_arrow(schema).fields if column.name not in known]:
+            handle.alter.add_columns(new)
         wanted, found_now = self._upkeep.properties(), handle.metadata().configuration
         if any(found_now.get(name) != value for name, value in wanted.items()):
             handle.alter.set_table_properties(wanted)

@@ -8,6 +8,7 @@ from pinterest_pipeline.cleaning.checks import checks_of, expectations
 from pinterest_pipeline.cleaning.rules import CONVERSIONS, POSITIONS
 from pinterest_pipeline.cleaning.select import clean_select, clean_steps, raw_columns
 from pinterest_pipeline.records.names import BRANCHES, TABLES, Branch, Table
+from pinterest_pipeline.records.schemas import RESCUED
 from tests.landing import land
 
 BAD = [{"ind": "7x"}, {"ind": None}, b"no JSON", b"\xff", {"ind": 8, "date_joined": "2020-02-30"}]
@@ -31,7 +32,7 @@ def test_a_row_has_a_reason_exactly_when_an_expectation_does_not_hold(
 ) -> None:
     file = land(tmp_path / "lines.json", branch, [*GOOD, *BAD])
     with duckdb.connect() as connection:
-        columns = dict.fromkeys(raw_columns(table, branch), "VARCHAR")
+        columns = dict.fromkeys((*raw_columns(table, branch), RESCUED), "VARCHAR")
         connection.execute(
             f"CREATE VIEW raw AS FROM read_json('{file}', format='nd', columns={columns}, ignore_errors=true)"
         )

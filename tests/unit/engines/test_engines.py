@@ -174,3 +174,44 @@ def test_a_dataset_of_a_folder_is_a_table(engine: Engine, tmp_path: Path) -> Non
         pq.write_table(result.rows.read_all(), tmp_path / "user.parquet")
     answers = engine.answers({"pin": [], "geo": [], "user": ds.dataset(tmp_path / "user.parquet")})
     assert answers["users_joined_by_year"] == [{"join_year": 2016, "users_joined": 1, "posts": 1}]
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_fields_that_drift_are_kept_beside_their_row_and_counted(
+    engine: Engine, tmp_path: Path, branch: Branch
+) -> None:
+    whole = {"ind": 1, "first_name": "A", "last_name": "B", "age": 30, "date_joined": "2020-01-01T00:00:00"}
+    drifted = {name: value for name, value in whole.items() if name != "age"} | {"ind": 2, "Age": 3, "é": [1.0]}
+    retyped = whole | {"ind": 3, "first_name": ["A", None]}
+    bad = whole | {"ind": 4, "age": "old", "more": True}
+    file = land(tmp_path / "user.json", branch, [whole, drifted, retyped, bad, b"no JSON", whole])
+    with engine.clean("user", branch, [file]) as result:
+        rows = {row["ind"]: row for row in result.rows.read_all().to_pylist()}
+        assert {ind: row["_rescued_data"] for ind, row in rows.items()} == {
+            1: None,
+            2: '{"letter_case":{"Age":3},"missing":["age"],"new":{"é":[1.0]}}',
+            3: '{"retyped":{"first_name":["A", null]}}',
+        }
+        assert rows[2]["age"] is None
+        assert rows[3]["user_name"] == '["A",null] B'
+        assert result.drift == {
+            "letter_case Age": 1,
+            "missing age": 1,
+            "new é": 1,
+            "retyped first_name": 1,
+        }
+        raws = {row["ind"]: row["raw"] for row in result.quarantined.to_pylist()}
+    lines = file.read_bytes().decode().splitlines()
+    assert raws == {"4": lines[3], None: lines[4]}
+
+
+def test_a_record_may_not_name_its_own_rescue(engine: Engine, tmp_path: Path) -> None:
+    rows = [{"ind": 1, "_rescued_data": "mine"}, {"ind": 2, "country": "Chad"}]
+    file = land(tmp_path / "geo.json", "batch", rows)
+    with engine.clean("geo", "batch", [file]) as result:
+        found = {row["ind"]: row["_rescued_data"] for row in result.rows.read_all().to_pylist()}
+    missing = '"missing":["timestamp","latitude","longitude"'
+    assert found == {
+        1: f'{{{missing},"country"],"new":{{"_rescued_data":"mine"}}}}',
+        2: f"{{{missing}]}}",
+    }

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -117,7 +118,7 @@ def test_throttling_is_tried_again_before_it_is_an_error(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr("botocore.endpoint.time.sleep", waits.append)
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=waits.append))
     service.error = "ProvisionedThroughputExceededException"
     with pytest.raises(Throttled, match="lower maxFetchRate"):
         client(service).shards("s")
@@ -126,7 +127,7 @@ def test_throttling_is_tried_again_before_it_is_an_error(
 
 
 def test_a_service_that_is_not_there_is_said_so(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
     found = client(service)
     service.close()
     with pytest.raises(Unavailable, match="see the options region and endpoint"):

@@ -1,0 +1,128 @@
+"""Fields that are not as a table's columns expect them: kept as JSON beside the row, counted, never lost.
+
+A row's rescued text holds, as far as there are any: `letter_case` (fields whose names differ from a column's
+only in letter case), `new` (fields of no column) and `retyped` (fields of another JSON type than their
+column's), each with the values as they came, and `missing`, the names of columns that are not there at all.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, Final
+
+import msgspec
+
+from pinterest_pipeline.records.names import Table
+from pinterest_pipeline.records.schemas import RAW, RAW_BASE64, RESCUED, RESERVED, SOURCE_COLUMNS
+
+SAYS: Final = {
+    "drift.letter_case": "a field in another letter case than its column: kept in _rescued_data",
+    "drift.missing": "a column whose field was not there: null, and named in _rescued_data",
+    "drift.new": "a field of no column: kept in _rescued_data",
+    "drift.retyped": "a field of another JSON type: as it came in _rescued_data",
+}
+"""What each kind of drift means, for reports."""
+_MOST_NAMES: Final = 1_000
+_OTHERS: Final = "(others)"
+
+_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_rescued: Final = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw] | list[str]])
+_encoder: Final = msgspec.json.Encoder()
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def rescued_block(table: Table, block: bytes) -> bytes | None:
+    """Lines as they are, but a drifted one begins with its rescued text in the field `RESCUED`.
+
+    None when no line has drifted, as usual: to see that costs little.
+    """
+    try:
+        _expected(table).decode_lines(block)
+    except _UNREADABLE:
+        lines = block.split(b"\n")
+        found = [_rescued_line(table, line) for line in lines]
+        return b"\n".join(found) if found != lines else None
+    return None
+
+
+def rescued(table: Table, line: bytes) -> str | None:
+    """The rescued text of one line; None when every field is as expected or the line is no JSON object."""
+    try:
+        _expected(table).decode(line)
+    except _UNREADABLE:
+        try:
+            return _text(table, _fields.decode(line))
+        except _UNREADABLE:
+            pass
+    return None
+
+
+def counted(texts: Iterable[str]) -> dict[str, int]:
+    """How many of the rescued texts name a field, by kind and name: `new colour`; bounded in size."""
+    found: Counter[str] = Counter()
+    for text in texts:
+        for kind, names in _rescued.decode(text).items():
+            for name in names:
+                key = f"{kind} {name}"
+                found[key if key in found or len(found) < _MOST_NAMES else f"{kind} {_OTHERS}"] += 1
+    return dict(sorted(found.items()))
+
+
+def kind_counts(drift: Mapping[str, int]) -> dict[str, int]:
+    """The counts of `counted` by kind, under the names of `SAYS`."""
+    found: Counter[str] = Counter()
+    for key, count in drift.items():
+        found[f"drift.{key.partition(' ')[0]}"] += count
+    return dict(found)
+
+
+def _rescued_line(table: Table, line: bytes) -> bytes:
+    """Its own field comes first, for of two with one name the first counts."""
+    text = rescued(table, line)
+    if text is None:
+        return line
+    return _encoder.encode({RESCUED: text})[:-1] + b"," + line.lstrip()[1:]
+
+
+def _text(table: Table, fields: Mapping[str, msgspec.Raw]) -> str | None:
+    if not fields or fields.keys() & {RAW, RAW_BASE64}:
+        return None
+    columns = SOURCE_COLUMNS[table]
+    cases = {name.lower() for name in _known(table)}
+    strange = {name: value for name, value in fields.items() if name not in _known(table)}
+    found: dict[str, dict[str, msgspec.Raw] | list[str]] = {
+        "letter_case": {name: value for name, value in strange.items() if name.lower() in cases},
+        "missing": [name for name in columns if name not in ("ind", "index") and name not in fields],
+        "new": {name: value for name, value in strange.items() if name.lower() not in cases},
+        "retyped": {
+            name: fields[name] for name in columns if name in fields and not _fits(columns[name], fields[name])
+        },
+    }
+    found = {kind: names for kind, names in found.items() if names}
+    return _encoder.encode(found).decode() if found else None
+
+
+def _fits(kind: str, value: msgspec.Raw) -> bool:
+    """Whether a JSON value is of the JSON type of a column of the source, or null."""
+    first = bytes(value)[:1]
+    return first == b"n" or (first == b'"' if kind in ("text", "datetime") else first in b"-0123456789")
+
+
+@cache
+def _known(table: Table) -> frozenset[str]:
+    return RESERVED.union(SOURCE_COLUMNS[table], ("ind", "index"))
+
+
+@cache
+def _expected(table: Table) -> msgspec.json.Decoder[Any]:
+    """Refuses every line that `_text` may find something in; it makes no row, so it costs little."""
+    types: dict[str, Any] = {
+        name: str | None if kind in ("text", "datetime") else float | None
+        for name, kind in SOURCE_COLUMNS[table].items()
+    }
+    keys = {name: types.pop(name, float | None) | msgspec.UnsetType for name in ("ind", "index")}
+    optional = keys | dict.fromkeys(sorted(RESERVED), Any)
+    fields = [*types.items(), *((name, kind, msgspec.UNSET) for name, kind in optional.items())]
+    return msgspec.json.Decoder(
+        msgspec.defstruct(f"_{table}", fields, forbid_unknown_fields=True, gc=False, frozen=True)
+    )
