@@ -152,7 +152,18 @@ def _wrk(url: str, pid: int, connections: int, records: int, folder: Path) -> Fi
     body, script = folder / "body.json", folder / "post.lua"
     body.write_bytes(b'{"records":[' + b",".join([b'{"value":' + VALUE + b"}"] * records) + b"]}")
     script.write_text(_SCRIPT % body)
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--timeout", "10s", "--latency", "-s", str(script), url]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{SECONDS}s",
+        "--timeout",
+        "10s",
+        "--latency",
+        "-s",
+        str(script),
+        url,
+    ]
     before = cpu(pid)
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in out or "Socket errors" in out:

@@ -18,13 +18,14 @@ from typer.core import TyperGroup
 from pinterest_pipeline import (
     key_commands,
     landing_commands,
+    load_commands,
     look_commands,
     server_commands,
     stream_commands,
 )
-from pinterest_pipeline.config import Settings, load_settings, remember
+from pinterest_pipeline.config import load_settings, remember
 from pinterest_pipeline.errors import BadInput, Disagreement, DiskFull, PipelineError, is_disk_full
-from pinterest_pipeline.records.names import BRANCHES, Branch
+from pinterest_pipeline.records.names import Branch
 from pinterest_pipeline.terminal import configure_log, err, out, show_error
 
 _ORDER = (
@@ -62,6 +63,8 @@ for command in (
     landing_commands.compact,
     server_commands.kafka,
     server_commands.s3,
+    load_commands.load,
+    load_commands.analyse,
     stream_commands.stream,
 ):
     app.command(rich_help_panel=ROOMS)(command)
@@ -80,12 +83,7 @@ OnS3 = Annotated[
     bool, typer.Option("--s3", help="Keep the objects in an S3 server (SeaweedFS) that is started for it.")
 ]
 OnSpark = Annotated[bool, typer.Option("--spark", help="Clean and answer with Spark instead of DuckDB.")]
-EngineOption = Annotated[
-    str | None,
-    typer.Option("--engine", help="duckdb or spark; PINPIPE_ENGINE__NAME if not given.", metavar="ENGINE"),
-]
 ExitWithParent = Annotated[bool, typer.Option("--exit-with-parent", hidden=True)]
-BranchOption = Annotated[str, typer.Option("--branch", help="batch or stream.", metavar="BRANCH")]
 
 
 def emulate(branch: Branch) -> None:
@@ -117,18 +115,6 @@ def _fail(error: PipelineError) -> None:
     sys.exit(error.exit_code)
 
 
-def _branch(name: str) -> Branch:
-    for branch in BRANCHES:
-        if branch == name:
-            return branch
-    raise typer.BadParameter(f"'{name}' is neither batch nor stream")
-
-
-def _settings(engine: str | None) -> Settings:
-    """The settings, with another engine if one is named."""
-    return load_settings(**({"engine": {"name": engine}} if engine else {}))
-
-
 def _print_json(value: Any) -> None:
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
 
@@ -155,7 +141,7 @@ def demo(
     from pinterest_pipeline.terminal import steps
 
     with steps() as progress:
-        settings = _settings("spark" if on_spark else None)
+        settings = load_settings(**({"engine": {"name": "spark"}} if on_spark else {}))
         chosen = chosen_settings(settings, on_kafka=on_kafka, on_s3=on_s3)
         result = demonstration.run(chosen, posts, count, progress)
     problems = result.outcome.problems + disagreements(result.outcome)
@@ -221,7 +207,7 @@ def fill(
 
 @app.command(rich_help_panel=ROOMS)
 def send(
-    branch: Annotated[str, typer.Argument(help="batch (Kafka) or stream (Kinesis).")],
+    branch: Annotated[Branch, typer.Argument(help="batch (Kafka) or stream (Kinesis).")],
     count: Annotated[int, typer.Option(min=1, help="Posts to send in the original's order.")] = 1_000,
     every_post: Annotated[bool, typer.Option("--every-post", help="Send every post once instead.")] = False,
     rate: Annotated[
@@ -243,7 +229,7 @@ def send(
 
     settings = load_settings()
     plan = Plan(count=None if every_post else count, seed=seed, last_row=last_row)
-    send_posts(settings, _branch(branch), plan, rate=rate, workers=workers, batch=batch)
+    send_posts(settings, branch, plan, rate=rate, workers=workers, batch=batch)
 
 
 @app.command(rich_help_panel=ROOMS)
@@ -261,67 +247,6 @@ def gateway(
     from pinterest_pipeline.serving import run_gateway
 
     run_gateway(load_settings(), workers, fd, exit_with_parent=exit_with_parent)
-
-
-@app.command(rich_help_panel=ROOMS)
-def load(
-    every: Annotated[
-        float | None, typer.Option(min=0.1, help="Load again every so many seconds, until Ctrl-C.")
-    ] = None,
-    engine_name: EngineOption = None,
-    exit_with_parent: ExitWithParent = False,
-) -> None:
-    """Clean new objects into the batch branch's Delta tables; running it twice changes nothing.
-
-    Example: pinpipe load --every 60
-    """
-    from pinterest_pipeline.local import stop_event
-    from pinterest_pipeline.pipeline import load_batch
-    from pinterest_pipeline.workspace import Workspace
-
-    workspace = Workspace(_settings(engine_name))
-    stop = stop_event(exit_with_parent=exit_with_parent)
-    with workspace.engine() as engine:
-        _show_loaded(load_batch(workspace, engine))
-        while every is not None and not stop.wait(every):
-            _show_loaded(load_batch(workspace, engine))
-
-
-def _show_loaded(loaded: Any) -> None:
-    for table, result in loaded.items():
-        if result.read:
-            err.print(f"{table}: {result.read:,} read, {result.quarantined:,} quarantined")
-
-
-@app.command(rich_help_panel=ROOMS)
-def analyse(
-    branch: BranchOption = "batch",
-    as_json: AsJson = False,
-    csv: Annotated[
-        Path | None, typer.Option(help="Also write one CSV file for each answer into this folder.")
-    ] = None,
-    engine_name: EngineOption = None,
-) -> None:
-    """Answer the eight questions.
-
-    Example: pinpipe analyse --branch stream --json
-    """
-    from pinterest_pipeline.analyses.catalog import load as catalog
-    from pinterest_pipeline.pipeline import answers
-    from pinterest_pipeline.reports.csv_files import write_csvs
-    from pinterest_pipeline.terminal import show_answer
-    from pinterest_pipeline.workspace import Workspace
-
-    workspace = Workspace(_settings(engine_name))
-    with workspace.engine() as engine:
-        found = answers(workspace, engine, _branch(branch))
-    if csv:
-        write_csvs(found, csv)
-    if as_json:
-        _print_json(found)
-        return
-    for analysis in catalog():
-        show_answer(analysis, found[analysis.name])
 
 
 @app.command(rich_help_panel=ROOMS)

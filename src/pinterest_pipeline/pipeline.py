@@ -81,23 +81,46 @@ def load_batch(workspace: Workspace, engine: Engine) -> dict[TableName, Loaded]:
     """Load all objects that no commit has seen yet; running it again changes nothing."""
     with workspace.only_one("load"):
         store = workspace.objects()
-        return {table: _load_objects(workspace, engine, store, table) for table in TABLES}
+        found = {}
+        for table in TABLES:
+            topic = names.topic(workspace.settings.pipeline_id, table)
+            objects = landed_objects(store, workspace.settings.sink.topics_dir, topic)
+            target = Target("batch", topic, workspace.table("batch", table), workspace.quarantine("batch"))
+            found[table] = load_objects(workspace, engine, store, objects, target, table)
+        return found
 
 
-def _load_objects(workspace: Workspace, engine: Engine, store: ObjectStore, table: TableName) -> Loaded:
-    topic = names.topic(workspace.settings.pipeline_id, table)
-    objects = landed_objects(store, workspace.settings.sink.topics_dir, topic)
-    sources = {found.name.partition: f"{topic}/{found.name.partition}" for found in objects}
-    target = Target("batch", topic, workspace.table("batch", table), workspace.quarantine("batch"))
+def load_objects(
+    workspace: Workspace,
+    engine: Engine,
+    store: ObjectStore,
+    objects: Sequence[LandedObject],
+    target: Target,
+    table: TableName,
+    before: int | None = None,
+) -> Loaded:
+    """Load those of a topic's objects that the target has no commit of.
+
+    With `before` (milliseconds since 1970) records that came later are passed over.
+    """
+    sources = {found.name.partition: object_source(found) for found in objects}
     done = target.table.positions(list(sources.values()))
     new = [found for found in objects if found.name.start >= done[sources[found.name.partition]]]
     loaded = Loaded()
     for step in in_steps(new, workspace.settings.objects.fetch_bytes):
         last = {found.name.partition: found.key for found in step}
         ends = {sources[partition]: end_offset(store, key) for partition, key in last.items()}
-        with _fetched(workspace, store, step) as paths, engine.clean(table, "batch", paths) as cleaned:
+        with (
+            _fetched(workspace, store, step) as paths,
+            engine.clean(table, "batch", paths, before) as cleaned,
+        ):
             loaded += commit(target, cleaned, ends)
     return loaded
+
+
+def object_source(found: LandedObject) -> str:
+    """What the position of a table that an object moves belongs to."""
+    return f"{found.name.topic}/{found.name.partition}"
 
 
 @contextmanager

@@ -143,6 +143,18 @@ def show_changes(changes: Mapping[Any, Mapping[str, Mapping[str, int]]]) -> None
     out.print(table)
 
 
+def show_drift(table: str, drift: Mapping[str, int]) -> None:
+    """Which fields of a table's records were not as expected, the most frequent first."""
+    if not drift:
+        return
+    most = sorted(drift.items(), key=lambda item: -item[1])
+    named = ", ".join(f"{kind.replace('_', ' ')} ({count:,} times)" for kind, count in most[:_ROWS_SHOWN])
+    more = f" and {len(most) - _ROWS_SHOWN:,} more" if len(most) > _ROWS_SHOWN else ""
+    err.print(
+        f"{table}: fields not as expected, kept in _rescued_data: {escape(named)}{more}", soft_wrap=True
+    )
+
+
 def show_lags(lags: "Sequence[Lag]") -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for name in ("topic or stream", "part", "records", "landed", "in table", "lag"):
@@ -165,6 +177,7 @@ def show_told(told: "Sequence[Told]") -> None:
             behind = f"{_count(one.standing.behind)} behind"
             newest = _seconds(one.standing.newest_row_seconds)
             err.print(f"{one.table}: {counts}; {behind}, newest row {newest} old", soft_wrap=True)
+            show_drift(one.table, one.loaded.drift)
 
 
 def show_standings(standings: "Sequence[Standing]") -> None:

@@ -95,7 +95,9 @@ def _text(table: Table, fields: Mapping[str, msgspec.Raw]) -> str | None:
         "missing": [name for name in columns if name not in ("ind", "index") and name not in fields],
         "new": {name: value for name, value in strange.items() if name.lower() not in cases},
         "retyped": {
-            name: fields[name] for name in columns if name in fields and not _fits(columns[name], fields[name])
+            name: fields[name]
+            for name in columns
+            if name in fields and not _fits(columns[name], fields[name])
         },
     }
     found = {kind: names for kind, names in found.items() if names}
@@ -122,7 +124,8 @@ def _expected(table: Table) -> msgspec.json.Decoder[Any]:
     }
     keys = {name: types.pop(name, float | None) | msgspec.UnsetType for name in ("ind", "index")}
     optional = keys | dict.fromkeys(sorted(RESERVED), Any)
-    fields = [*types.items(), *((name, kind, msgspec.UNSET) for name, kind in optional.items())]
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [*types.items()]
+    fields += [(name, kind, msgspec.UNSET) for name, kind in optional.items()]
     return msgspec.json.Decoder(
         msgspec.defstruct(f"_{table}", fields, forbid_unknown_fields=True, gc=False, frozen=True)
     )

@@ -68,6 +68,12 @@ def clean_steps(table: Table, branch: Branch, carry: Sequence[str] = ()) -> tupl
     return (_ruled(table, branch, kept), _converted(table, branch, kept), _finished(table, branch, kept))
 
 
+def is_before(moment: int | None) -> str:
+    """Spark SQL over the result of `clean_select`: whether a row counts when only what came before
+    `moment` (milliseconds since 1970) does; one without a time stays, for it belongs in quarantine."""
+    return "TRUE" if moment is None else f"(`_timestamp` IS NULL OR `_timestamp` < {moment})"
+
+
 def changes_select(table: Table, source: str) -> str:
     """Spark SQL over the result of `clean_select`: one row, one count per rule, over the good rows."""
     counts = [
@@ -113,7 +119,13 @@ def _converted(table: Table, branch: Branch, kept: Sequence[str]) -> list[str]:
     plain = [f"`{name}`" for name in SOURCE_COLUMNS[table] if name not in typed and name != "index"]
     converted = [f"{c.sql} AS `{c.column}`" for c in conversions]
     texts = [f"`{c.column}` AS `_text_{c.column}`" for c in conversions]
-    return [*plain, *converted, *texts, *(f"`{name}`" for name in (RAW, RAW_BASE64, "_rules", RESCUED)), *kept]
+    return [
+        *plain,
+        *converted,
+        *texts,
+        *(f"`{name}`" for name in (RAW, RAW_BASE64, "_rules", RESCUED)),
+        *kept,
+    ]
 
 
 def _finished(table: Table, branch: Branch, kept: Sequence[str]) -> list[str]:

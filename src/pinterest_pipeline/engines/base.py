@@ -47,10 +47,8 @@ _POSITION_TYPES: Final[dict[Branch, dict[str, pa.DataType]]] = {
 
 
 def clean_schema(table: Table, branch: Branch) -> pa.Schema:
-    """The columns of a clean table, the position (`_timestamp` in milliseconds since 1970), what was rescued."""
-    return pa.schema(
-        [*_CLEAN_TYPES[table].items(), *_POSITION_TYPES[branch].items(), (RESCUED, pa.string())]
-    )
+    """A clean table: its own columns, the position (`_timestamp` in ms since 1970), what was rescued."""
+    return pa.schema([*_CLEAN_TYPES[table].items(), *_POSITION_TYPES[branch].items(), (RESCUED, pa.string())])
 
 
 def quarantine_schema(branch: Branch) -> pa.Schema:
@@ -112,8 +110,13 @@ class Cleaned(Protocol):
 class Engine(Protocol):
     """Cleans and answers; used by one thread at a time."""
 
-    def clean(self, table: Table, branch: Branch, files: Sequence[Path]) -> Cleaned:
-        """Clean the landed lines of `files` (newline-delimited JSON)."""
+    def clean(
+        self, table: Table, branch: Branch, files: Sequence[Path], before: int | None = None
+    ) -> Cleaned:
+        """Clean the landed lines of `files` (newline-delimited JSON).
+
+        With `before` (milliseconds since 1970) those that came later are left out.
+        """
         ...
 
     def answers(

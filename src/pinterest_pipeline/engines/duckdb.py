@@ -24,6 +24,7 @@ from pinterest_pipeline.cleaning.select import (
     changes_select,
     clean_columns,
     clean_select,
+    is_before,
     newest_first,
     raw_columns,
 )
@@ -67,12 +68,14 @@ class DuckDBEngine:
         self._connection.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def clean(self, table: Table, branch: Branch, files: Sequence[Path]) -> "DuckDBCleaned":
+    def clean(
+        self, table: Table, branch: Branch, files: Sequence[Path], before: int | None = None
+    ) -> "DuckDBCleaned":
         """Clean the landed lines of `files`; raises DiskFull, or Fatal when a file cannot be read."""
         name = f"cleaned_{next(self._numbers)}"
         with _explained(), tempfile.TemporaryDirectory(dir=self._folder) as folder:
             read = rescued_files(table, files, Path(folder))
-            return DuckDBCleaned(self._connection, name, table, branch, read)
+            return DuckDBCleaned(self._connection, name, table, branch, read, before)
 
     def answers(
         self, tables: Mapping[Table, Source], versions: Mapping[Table, Branch] = {}
@@ -97,10 +100,12 @@ class DuckDBCleaned:
         table: Table,
         branch: Branch,
         files: Mapping[Path, Path],
+        before: int | None,
     ) -> None:
         """Clean the keys of `files`, which may be copies; the values are the files as they were."""
         self._connection = connection
         self._files = files
+        self._counts = is_before(before).replace("`", '"')
         self._name = name
         self._losers = f"{name}_losers"
         self._table: Table = table
@@ -109,7 +114,7 @@ class DuckDBCleaned:
         # Only a bad row must still know its file.
         file = f"CASE WHEN _reason IS NOT NULL THEN {_FILE} END AS {_FILE}"
         kept = f"SELECT * EXCLUDE (_ind) REPLACE ({file}) FROM ({_cleaning(table, branch, _FILE)})"
-        connection.execute(f"CREATE TABLE {name} AS {kept}")
+        connection.execute(f"CREATE TABLE {name} AS {kept} WHERE {self._counts}")
         self.read, self.good, distinct = self._figures()
         losers = self._older() if distinct < self.good else "SELECT 0 AS loser LIMIT 0"
         connection.execute(f"CREATE TABLE {self._losers} AS {losers}")
@@ -191,7 +196,7 @@ class DuckDBCleaned:
         _show_raw(self._connection, self._table, self._branch, [file], place)
         columns = ", ".join([_PLACE, "_reason", "_ind", *POSITION_COLUMNS[self._branch]])
         cleaned = _cleaning(self._table, self._branch, _PLACE)
-        sql = f"SELECT {columns} FROM ({cleaned}) WHERE _reason IS NOT NULL"
+        sql = f"SELECT {columns} FROM ({cleaned}) WHERE _reason IS NOT NULL AND {self._counts}"
         self._connection.execute("SET preserve_insertion_order = true")
         try:
             found = self._connection.execute(sql).fetchall()

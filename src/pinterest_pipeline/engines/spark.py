@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pinterest_pipeline.cleaning.drift import counted
+from pinterest_pipeline.cleaning.select import is_before
 from pinterest_pipeline.config import EngineSettings
 from pinterest_pipeline.engines import spark_frames as frames
 from pinterest_pipeline.engines.base import Answer, Source, clean_schema, quarantine_schema
@@ -54,11 +55,13 @@ class SparkEngine:
     def close(self) -> None:
         self._stack.close()
 
-    def clean(self, table: Table, branch: Branch, files: Sequence[Path]) -> "SparkCleaned":
+    def clean(
+        self, table: Table, branch: Branch, files: Sequence[Path], before: int | None = None
+    ) -> "SparkCleaned":
         """Clean the landed lines of `files`; raises DiskFull, or Fatal when a file cannot be read."""
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         with _explained():
-            return SparkCleaned(self._spark, folder, table, branch, files)
+            return SparkCleaned(self._spark, folder, table, branch, files, before)
 
     def answers(
         self, tables: Mapping[Table, Source], versions: Mapping[Table, Branch] = {}
@@ -91,13 +94,19 @@ class SparkCleaned:
     """One cleaning: its rows stay in files of the engine until it is closed."""
 
     def __init__(
-        self, spark: "SparkSession", folder: Path, table: Table, branch: Branch, files: Sequence[Path]
+        self,
+        spark: "SparkSession",
+        folder: Path,
+        table: Table,
+        branch: Branch,
+        files: Sequence[Path],
+        before: int | None,
     ) -> None:
         self._folder = folder
         self._table: Table = table
         self._branch: Branch = branch
         lines = frames.read_lines(spark, map(str, files)) if files else _no_lines(spark)
-        marked = self._kept(frames.clean(spark, lines, table, branch), "marked")
+        marked = self._kept(frames.clean(spark, lines, table, branch).where(is_before(before)), "marked")
         self.read, self.good, self.changes = frames.counted(marked, table)
         self.drift = counted(
             text for batch in self._good([RESCUED]) for text in batch[RESCUED].to_pylist() if text is not None
@@ -129,7 +138,9 @@ class SparkCleaned:
     def _good(self, columns: list[str]) -> pa.RecordBatchReader:
         return self._scanned("marked", columns, ds.field("_reason").is_null())
 
-    def _scanned(self, name: str, columns: list[str], condition: ds.Expression | None) -> pa.RecordBatchReader:
+    def _scanned(
+        self, name: str, columns: list[str], condition: ds.Expression | None
+    ) -> pa.RecordBatchReader:
         marked = clean_schema(self._table, self._branch).append(pa.field("_reason", pa.string()))
         stored = ds.dataset(self._folder / name, marked, format="parquet")
         found = stored.scanner(columns=columns, filter=condition)

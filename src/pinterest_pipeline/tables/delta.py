@@ -25,7 +25,15 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from pinterest_pipeline.config import crash_at
 from pinterest_pipeline.errors import DiskFull, Fatal, SettingError, is_disk_full
-from pinterest_pipeline.tables.files import Contents, DataFile, newest, rows_of, without, write_files
+from pinterest_pipeline.tables.files import (
+    Contents,
+    DataFile,
+    move_files,
+    newest,
+    rows_of,
+    without,
+    write_files,
+)
 from pinterest_pipeline.tables.positions import position, versions
 
 _TOTALS: Final = "pinpipe.totals"
@@ -121,7 +129,7 @@ class Table:
 
         Raises DiskFull, and SettingError when the table was made by `upsert`.
         """
-        with self._writing(rows.schema, append_only=True) as handle:
+        with self._writing(Schema.from_arrow(rows.schema), append_only=True) as handle:
             written = list(write_files(self.path, _tables(rows), self._contents.file_rows()))
             self._commit(handle, written, [], positions, totals)
 
@@ -130,7 +138,7 @@ class Table:
 
         Raises DiskFull, and SettingError when the table was made by `append`.
         """
-        with self._writing(rows.schema, append_only=False) as handle:
+        with self._writing(Schema.from_arrow(rows.schema), append_only=False) as handle:
             most, met = self._contents.file_rows(), set[str]()
             new = (self._newest(table, met) for table in _tables(rows))
             written = list(write_files(self.path, new, most))
@@ -140,6 +148,22 @@ class Table:
             written += write_files(self.path, kept, most)
             self._commit(handle, written, replaced, positions, totals)
 
+    def replace(self, other: "Table", sources: Sequence[str]) -> None:
+        """Hold what `other` holds, and its totals and its positions of the sources, in one commit.
+
+        `other` gives its files away. Raises DiskFull, and SettingError as `append` and `upsert` do. Who reads a
+        table of every version as a stream gets all its rows again: Delta lets such a table lose rows only as
+        files that are written anew.
+        """
+        theirs = other._handle()
+        known = theirs or self._handle()
+        if known is None:
+            return
+        with self._writing(known.schema(), append_only=_is_append_only(known)) as handle:
+            written = list(move_files(self.path, map(Path, other.files())))
+            old, self._sums = self._contents.names(), {}
+            self._commit(handle, written, old, other.positions(sources), other.totals())
+
     def _newest(self, rows: pa.Table, met: set[str]) -> pa.Table:
         """The rows that no file holds a newer one of; notes in `met` the files that hold one at all."""
         held = self._contents.holding(rows["ind"])
@@ -147,7 +171,7 @@ class Table:
         return newest(rows, rows_of(self.path, held, rows["ind"])) if held else rows
 
     @contextmanager
-    def _writing(self, schema: pa.Schema, *, append_only: bool) -> Iterator[DeltaTable]:
+    def _writing(self, schema: Schema, *, append_only: bool) -> Iterator[DeltaTable]:
         """The table as `positions` left it, made if it is not there; its errors as ours."""
         try:
             handle = self._handle() or self._made(schema, append_only=append_only)
@@ -163,11 +187,11 @@ class Table:
                 raise Fatal(f"the table {self.path} cannot be written: {error}") from error
             raise
 
-    def _made(self, schema: pa.Schema, *, append_only: bool) -> DeltaTable:
+    def _made(self, schema: Schema, *, append_only: bool) -> DeltaTable:
         properties = self._upkeep.properties() | ({_APPEND_ONLY: "true"} if append_only else {})
         return DeltaTable.create(str(self.path), schema, mode="ignore", configuration=properties)
 
-    def _check(self, handle: DeltaTable, schema: pa.Schema, *, append_only: bool) -> None:
+    def _check(self, handle: DeltaTable, schema: Schema, *, append_only: bool) -> None:
         """The table has to be what we take it for; its properties become those of the settings.
 
         Columns that a table of an earlier version of this package lacks are added.
@@ -179,7 +203,7 @@ class Table:
                 "set it back (merge: newest, append: every version), or name another folder by PINPIPE_DATA",
             )
         known = {column.name for column in handle.schema().fields}
-        if new := [column for column in Schema.from_arrow(schema).fields if column.name not in known]:
+        if new := [column for column in schema.fields if column.name not in known]:
             handle.alter.add_columns(new)
         wanted, found_now = self._upkeep.properties(), handle.metadata().configuration
         if any(found_now.get(name) != value for name, value in wanted.items()):
@@ -206,7 +230,10 @@ class Table:
             custom_metadata={_TOTALS: json.dumps(sums)},
             app_transactions=[Transaction(name, version) for name, version in versions(positions).items()],
         )
-        removed = [RemoveAction(name, True, now, self._contents.size_of(name), {}) for name in replaced]
+        changes_data = not _is_append_only(handle)
+        removed = [
+            RemoveAction(name, changes_data, now, self._contents.size_of(name), {}) for name in replaced
+        ]
         crash_at("table.before_commit")
         handle.create_write_transaction(
             [*(action for action, _ in written), *removed],

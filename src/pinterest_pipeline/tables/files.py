@@ -1,6 +1,7 @@
 """The Parquet files of a Delta table: written once, never changed, and which `ind` each of them holds."""
 
 import json
+import shutil
 import uuid
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -45,9 +46,26 @@ def write_files(folder: Path, rows: Iterable[pa.Table], most: int) -> Iterator[t
             yield _write(folder, table.slice(start, most))
 
 
+def move_files(folder: Path, paths: Iterable[Path]) -> Iterator[tuple[AddAction, DataFile]]:
+    """Make files of another table files of the one in `folder`, seen by nobody before a commit names them."""
+    for path in paths:
+        moved = folder / path.name
+        shutil.move(path, moved)
+        columns = [field.name for field in pq.read_schema(moved) if _is_described(field)]
+        yield _described(moved, pq.read_table(moved, columns=columns))
+
+
 def _write(folder: Path, rows: pa.Table) -> tuple[AddAction, DataFile]:
     path = folder / f"part-{uuid.uuid4()}.parquet"
     pq.write_table(rows, path, compression="zstd")
+    return _described(path, rows)
+
+
+def _is_described(field: "pa.Field[Any]") -> bool:
+    return field.name == KEY or pa.types.is_integer(field.type)
+
+
+def _described(path: Path, rows: pa.Table) -> tuple[AddAction, DataFile]:
     found = path.stat()
     action = AddAction(path.name, found.st_size, {}, int(found.st_mtime * 1000), True, _statistics(rows))
     return action, _data_file(path.name, found.st_size, rows)
@@ -95,6 +113,9 @@ class Contents:
         for name in gone:
             self._files.pop(name, None)
         self._files |= {file.name: file for file in new}
+
+    def names(self) -> list[str]:
+        return list(self._files)
 
     def size_of(self, name: str) -> int:
         return self._files[name].size

@@ -69,7 +69,10 @@ def test_what_is_no_object_of_a_record_has_nothing_to_rescue(line: bytes) -> Non
 
 
 def test_only_the_drifted_lines_of_a_block_change() -> None:
-    good, bad = json.dumps(row("user")).encode(), b"  " + json.dumps(row("user", _rescued_data=1, x=2)).encode()
+    good, bad = (
+        json.dumps(row("user")).encode(),
+        b"  " + json.dumps(row("user", _rescued_data=1, x=2)).encode(),
+    )
     block = rescued_block("user", b"\n".join([good, bad, b"", b"no JSON", good]))
     assert block is not None
     lines = block.split(b"\n")

@@ -181,7 +181,11 @@ def test_fields_that_drift_are_kept_beside_their_row_and_counted(
     engine: Engine, tmp_path: Path, branch: Branch
 ) -> None:
     whole = {"ind": 1, "first_name": "A", "last_name": "B", "age": 30, "date_joined": "2020-01-01T00:00:00"}
-    drifted = {name: value for name, value in whole.items() if name != "age"} | {"ind": 2, "Age": 3, "é": [1.0]}
+    drifted = {name: value for name, value in whole.items() if name != "age"} | {
+        "ind": 2,
+        "Age": 3,
+        "é": [1.0],
+    }
     retyped = whole | {"ind": 3, "first_name": ["A", None]}
     bad = whole | {"ind": 4, "age": "old", "more": True}
     file = land(tmp_path / "user.json", branch, [whole, drifted, retyped, bad, b"no JSON", whole])
