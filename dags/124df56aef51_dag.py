@@ -83,12 +83,13 @@ class RunJobOnce(DatabricksRunNowOperator):
     run starts another.
     """
 
-    template_fields = ("job", "databricks_conn_id")
+    template_fields = ("job", "until", "databricks_conn_id")
 
-    def __init__(self, *, job: str, **kwargs: Any) -> None:
-        """`job` is a name, or an id in digits."""
+    def __init__(self, *, job: str, until: str, **kwargs: Any) -> None:
+        """`job` is a name, or an id in digits; with `until` the job answers as of that time."""
         super().__init__(**kwargs)
         self.job = job
+        self.until = until
 
     def execute(self, context: Mapping[str, Any]) -> None:
         """Wait for the job run of this try; raises AirflowFailException for what a retry cannot mend."""
@@ -112,7 +113,10 @@ class RunJobOnce(DatabricksRunNowOperator):
         """Find or start the job run of this try; the same request again returns the same run."""
         ti = context["ti"]
         cleared_after = ti.max_tries - self.retries  # tries made before the task was last cleared
-        request = {"job_id": self._job_id(), "job_parameters": job_parameters(context["dag_run"])}
+        asked = job_parameters(
+            context["dag_run"], full_refresh=context["params"]["full_refresh"], until=self.until
+        )
+        request = {"job_id": self._job_id(), "job_parameters": asked}
         for failed_runs in range(max(ti.try_number - cleared_after, 1)):
             parts = (ti.dag_id, ti.task_id, ti.run_id, cleared_after, failed_runs)
             request["idempotency_token"] = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -142,7 +146,7 @@ class RunJobOnce(DatabricksRunNowOperator):
 class Pinpipe(BaseOperator):
     """Runs one command of `pinpipe` in the project's folder; its output becomes the task's log."""
 
-    template_fields = ("program", "folder")
+    template_fields = ("arguments", "program", "folder")
 
     def __init__(self, *, arguments: tuple[str, ...], program: str, folder: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -153,20 +157,21 @@ class Pinpipe(BaseOperator):
 
     def execute(self, context: Mapping[str, Any]) -> None:
         """Raises AirflowFailException for what a retry cannot mend, AirflowException for the rest."""
+        arguments = [argument for argument in self.arguments if argument]
         installed = Path(self.folder) / ".venv/bin/pinpipe"
         program = shlex.split(self.program) or [str(installed) if installed.exists() else "pinpipe"]
         # Airflow's own settings may hold passwords; none of them is for pinpipe.
         environment = {name: value for name, value in os.environ.items() if "AIRFLOW" not in name}
         self.process = SubprocessHook()
         try:
-            result = self.process.run_command([*program, *self.arguments], environment, cwd=self.folder)
+            result = self.process.run_command([*program, *arguments], environment, cwd=self.folder)
         except OSError as error:
             raise AirflowFailException(
                 f"{program[0]} does not run in {self.folder}: {error.strerror}. Correct the Variable "
                 f"pinpipe_command or pinpipe_folder; to run on Databricks, add the connection {DATABRICKS}"
             ) from error
         if result.exit_code:
-            said = f"{' '.join(self.arguments)} ended with {result.exit_code}: {result.output}"
+            said = f"{' '.join(arguments)} ended with {result.exit_code}: {result.output}"
             raise (AirflowFailException if result.exit_code in PERMANENT_CODES else AirflowException)(said)
 
     def on_kill(self) -> None:
@@ -174,10 +179,12 @@ class Pinpipe(BaseOperator):
             self.process.send_sigterm()
 
 
-def job_parameters(dag_run: Any) -> dict[str, str]:
-    """What the job is told: the DAG run and its data interval; a run by hand may have none."""
+def job_parameters(dag_run: Any, *, full_refresh: bool, until: str) -> dict[str, str]:
+    """What the job is told: the DAG run, what was asked of it, and its data interval if it has one."""
     start, end = dag_run.data_interval_start, dag_run.data_interval_end
     return {
+        "full_refresh": "yes" if full_refresh else "no",
+        "until": until,
         "airflow_run_id": dag_run.run_id,
         "data_interval_start": start.isoformat() if start else "",
         "data_interval_end": end.isoformat() if end else "",
@@ -230,6 +237,11 @@ def variable(name: str, default: str = "") -> str:
     return f"{{{{ var.value.get('pinpipe_{name}', '') or '{default}' }}}}"
 
 
+ASKED_TIME = (
+    "(params.until or (data_interval_end.strftime('%Y-%m-%dT%H:%M:%S')"
+    " if dag_run.run_type == 'backfill' and data_interval_end else ''))"
+)
+"""The time that a run answers as of; without one it answers as of now. A backfill is for its own day."""
 CHOSEN = "{{ params.databricks_conn_id or var.value.get('pinpipe_databricks_conn_id', '') }}"
 
 DEADLINE: dict[str, Any] = {}
@@ -251,7 +263,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     tags=["pinterest", "batch"],
-    params={"databricks_conn_id": ""},
+    params={"databricks_conn_id": "", "full_refresh": False, "until": ""},
     default_args={
         "retries": 3,  # the first comes after [core] default_task_retry_delay: five minutes
         "retry_exponential_backoff": 2.0 if HAS_DEADLINES else True,
@@ -279,7 +291,11 @@ with DAG(
     start >> RunJobOnce(
         task_id="run_job",
         job=variable("databricks_job", JOB),
+        until=f"{{{{ {ASKED_TIME} }}}}",
         databricks_conn_id=CHOSEN.replace(" }}", f" or '{DATABRICKS}' }}}}"),
         **SLA,
     )
-    start >> pinpipe("load") >> pinpipe("analyse") >> pinpipe("report") >> pinpipe("verify", **SLA)
+    load = pinpipe("load", "{{ '--full-refresh' if params.full_refresh else '' }}")
+    until = f"{{{{ ('--until=' ~ {ASKED_TIME}) if {ASKED_TIME} else '' }}}}"
+    analyse = pinpipe("analyse", until)
+    start >> load >> analyse >> pinpipe("report") >> pinpipe("verify", **SLA)

@@ -15,7 +15,7 @@
 from typing import TYPE_CHECKING
 
 from pinterest_pipeline.analyses.catalog import load
-from pinterest_pipeline.lakehouse import answers, load_objects
+from pinterest_pipeline.lakehouse import answers, full_refresh, load_objects, past_answers
 from pinterest_pipeline.objects.mount import mounted
 from pinterest_pipeline.records.names import TABLES
 from pinterest_pipeline.tables.catalog import CatalogSchema
@@ -34,6 +34,8 @@ dbutils.widgets.text(
     "progress", "/Volumes/workspace/pinterest_batch/progress", "Volume that keeps what was read"
 )
 dbutils.widgets.text("pipeline_id", "124df56aef51", "Id in the names of topics and tables")
+dbutils.widgets.text("full_refresh", "no", "yes: make the tables from all objects anew")
+dbutils.widgets.text("until", "", "Answer as of this time, from the objects (UTC)")
 dbutils.widgets.text("mount_bucket", "", "Legacy: bucket to mount instead")
 dbutils.widgets.text("secret_scope", "", "Legacy: scope with the keys of that bucket")
 
@@ -61,9 +63,13 @@ if bucket := dbutils.widgets.get("mount_bucket"):
 
 # MAGIC %md
 # MAGIC ## Load what is new
+# MAGIC
+# MAGIC Or, after a rule has changed, everything: `full_refresh`.
 
 # COMMAND ----------
 
+if dbutils.widgets.get("full_refresh") == "yes":
+    full_refresh(spark, objects, target)
 for table in TABLES:
     load_objects(spark, objects, dbutils.widgets.get("progress"), target, table)
 
@@ -74,7 +80,8 @@ for table in TABLES:
 
 # COMMAND ----------
 
-frames = answers(spark, target)
+until = dbutils.widgets.get("until")
+frames = past_answers(spark, objects, target, until) if until else answers(spark, target)
 for analysis in load():
     displayHTML(f"<h3>{analysis.number}. {analysis.question}</h3>")
     display(frames[analysis.name])
@@ -82,8 +89,10 @@ for analysis in load():
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## What was set aside
+# MAGIC ## What was set aside, and fields that were not as expected
 
 # COMMAND ----------
 
 display(spark.read.table(target.quarantine_table()).groupBy("table_name", "reason").count())
+for table in TABLES:
+    display(spark.read.table(target.clean_table(table)).where("_rescued_data IS NOT NULL"))

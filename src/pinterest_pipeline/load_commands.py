@@ -85,8 +85,8 @@ def analyse(
     """
     from pinterest_pipeline.analyses.catalog import load as catalog
     from pinterest_pipeline.pipeline import answers
-    from pinterest_pipeline.reports.csv_files import write_csvs
     from pinterest_pipeline.rebuilding import past_answers
+    from pinterest_pipeline.reports.csv_files import write_csvs
     from pinterest_pipeline.workspace import Workspace
 
     if until is not None and branch != "batch":

@@ -1,8 +1,8 @@
 """Runs inside an Airflow environment, without the project: each line of its input is a DAG run to make.
 
-A line is JSON: `environment` to set, the `date` of the run (null for a run by hand that has none), and if a
-trigger waits for the job. The answer is a line of JSON after a marker: the state of the run, how each task
-ended and how often it was tried.
+A line is JSON: `environment` to set, the `date` of the run (null for a run by hand that has none), if a
+trigger waits for the job, and the parameters that are `asked` of it. The answer is a line of JSON after a
+marker: the state of the run, how each task ended and how often it was tried.
 """
 
 import importlib.util
@@ -60,7 +60,7 @@ def run(dag: Any, order: dict[str, Any]) -> dict[str, Any]:
     job.polling_period_seconds = 1
     when = datetime.fromisoformat(order["date"]) if order["date"] else None
     name = "logical_date" if "logical_date" in inspect.signature(dag.test).parameters else "execution_date"
-    dag_run = dag.test(**{name: when})
+    dag_run = dag.test(run_conf=order["asked"], **{name: when})
     with create_session() as session:
         tasks = dag_run.get_task_instances(session=session)
         return {

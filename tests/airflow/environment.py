@@ -122,12 +122,19 @@ class Driver:
         self.day = datetime(2026, 3, 1, tzinfo=UTC)
         self.structure, self.said = self._answer()
 
-    def run(self, variables: dict[str, str], *, dated: bool = True, deferrable: bool = False) -> Answer:
+    def run(
+        self,
+        variables: dict[str, str],
+        *,
+        dated: bool = True,
+        deferrable: bool = False,
+        asked: dict[str, Any] | None = None,
+    ) -> Answer:
         """Make the DAG run of a day that had none; what its tasks came to, and what was `said`."""
         assert self._process.stdin is not None
         self.day += timedelta(days=1)
         date = self.day.isoformat() if dated else None
-        order = {"environment": variables, "date": date, "deferrable": deferrable}
+        order = {"environment": variables, "date": date, "deferrable": deferrable, "asked": asked}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         answer, said = self._answer()

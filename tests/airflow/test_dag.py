@@ -62,7 +62,18 @@ def test_a_run_starts_the_job_once_and_tells_it_the_day(
     assert told["data_interval_start"] == (dag.day - timedelta(days=1)).isoformat()
     assert told["data_interval_end"] == dag.day.isoformat()
     assert told["airflow_run_id"].startswith("manual__")
+    assert (told["full_refresh"], told["until"]) == ("no", "")
     assert jobs.logins > 0
+
+
+def test_a_run_for_a_past_date_or_of_everything_tells_the_job_so(
+    dag: Driver, jobs: JobsApi, variables: dict[str, str]
+) -> None:
+    asked = {"full_refresh": True, "until": "2026-01-31"}
+    assert dag.run(variables, asked=asked)["tasks"] == ON_DATABRICKS
+    [run] = jobs.runs.values()
+    told = run.request["job_parameters"]
+    assert (told["full_refresh"], told["until"]) == ("yes", "2026-01-31")
 
 
 @OLDEST_AND_NEWEST

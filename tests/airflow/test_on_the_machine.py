@@ -71,6 +71,17 @@ def test_the_commands_run_in_order_and_a_second_run_changes_nothing(
 
 
 @OLDEST_AND_NEWEST
+def test_a_run_may_make_everything_anew_and_answer_as_of_a_past_date(
+    dag: Driver, folder: Path, variables: dict[str, str]
+) -> None:
+    result = dag.run(variables, asked={"full_refresh": True, "until": "2020-01-31"})
+    assert (result["state"], result["tasks"]) == ("success", ON_THE_MACHINE), result["said"][-4_000:]
+    assert "most popular in each age group" in result["said"]
+    assert "18-24" not in result["said"]  # before the first record there is no answer
+    assert json.loads(pinpipe(folder, "verify", "--json").stdout)["balanced"]
+
+
+@OLDEST_AND_NEWEST
 def test_figures_that_do_not_agree_fail_the_run_and_alert(
     dag: Driver, folder: Path, variables: dict[str, str], jobs: JobsApi
 ) -> None:

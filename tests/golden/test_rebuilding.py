@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from pinterest_pipeline.config import EngineSettings, Settings, SinkSettings
+from pinterest_pipeline.engines.base import clean_schema
 from pinterest_pipeline.errors import Fatal
 from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.objects.landed import landed_objects
@@ -83,14 +85,10 @@ def as_of(workspace: Workspace, day: int) -> object:
 
 
 def spoil(workspace: Workspace) -> None:
-    """What an older rule may have left: every title is wrong, and a row that belongs in quarantine is there."""
+    """What an older rule may have left: every category is wrong."""
     table = workspace.table("batch", "pin")
     rows = table.head(1_000_000)
     spoiled = [row | {"category": "wrong", "_offset": row["_offset"] + 10**6} for row in rows]
-    import pyarrow as pa
-
-    from pinterest_pipeline.engines.base import clean_schema
-
     table.upsert(pa.Table.from_pylist(spoiled, schema=clean_schema("pin", "batch")), {}, {})
 
 

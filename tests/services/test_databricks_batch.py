@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from pinterest_pipeline.analyses.catalog import load
 from pinterest_pipeline.config import Settings, SinkSettings
+from pinterest_pipeline.errors import BadInput, Fatal
 from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.landing import run_compaction
 from pinterest_pipeline.pipeline import answers, load_batch
@@ -51,7 +52,7 @@ def target(spark: SparkSession, workspace: Workspace) -> Iterator[CatalogSchema]
     spark.sql(f"DROP SCHEMA {name} CASCADE")
 
 
-def run(spark: SparkSession, workspace: Workspace, target: CatalogSchema) -> dict[str, Any]:
+def run(spark: SparkSession, workspace: Workspace, target: CatalogSchema, **asked: str) -> dict[str, Any]:
     return run_notebook(
         NOTEBOOK,
         spark,
@@ -60,6 +61,7 @@ def run(spark: SparkSession, workspace: Workspace, target: CatalogSchema) -> dic
             "schema": target.schema,
             "objects": str(workspace.root / "objects"),
             "progress": str(workspace.root / "progress"),
+            **asked,
         },
     )
 
@@ -92,8 +94,8 @@ def check(spark: SparkSession, workspace: Workspace, target: CatalogSchema, show
     )
     titles = [f"<h3>{analysis.number}. {analysis.question}</h3>" for analysis in load()]
     assert shown["displayHTML"].shown == titles
-    *frames, _ = shown["display"].shown
-    for analysis, frame in zip(load(), frames, strict=True):
+    frames = shown["display"].shown
+    for analysis, frame in zip(load(), frames[: len(load())], strict=True):
         assert frame.toArrow().to_pylist() == expected[analysis.name]
 
 
@@ -152,3 +154,24 @@ def _die(patch: pytest.MonkeyPatch, name: str, *, after: bool) -> None:
         raise RuntimeError("died")
 
     patch.setattr(CatalogSchema, name, dying)
+
+
+def test_everything_anew_and_a_past_date(
+    spark: SparkSession, workspace: Workspace, target: CatalogSchema
+) -> None:
+    append(workspace, posts(30))
+    send_bad(workspace)
+    land(workspace)
+    right = run(spark, workspace, target)
+    check(spark, workspace, target, right)
+    spark.sql(f"UPDATE {target.clean_table('pin')} SET category = 'wrong'")
+    spark.sql(f"DELETE FROM {target.quarantine_table()}")
+    check(spark, workspace, target, run(spark, workspace, target, full_refresh="yes"))
+
+    shown = run(spark, workspace, target, until="2020-01-31T00:00:00+00:00")["display"].shown
+    assert [frame.count() for frame in shown[: len(load())]] == [0] * len(load())
+    spark.sql(f"UPDATE {target.clean_table('pin')} SET _offset = 10000 + _offset")
+    with pytest.raises(Fatal, match="rows whose records no object has"):
+        run(spark, workspace, target, full_refresh="yes")
+    with pytest.raises(BadInput, match="'soon' is no time"):
+        run(spark, workspace, target, until="soon")

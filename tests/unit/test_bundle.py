@@ -13,7 +13,8 @@ TARGETS = ["dev", "prod"]
 JOBS = sorted(of_kind("dev", "jobs"))
 PIPELINES = sorted(of_kind("dev", "pipelines"))
 DAG = ROOT.parent / "dags" / "124df56aef51_dag.py"
-TOLD_BY_AIRFLOW = {"airflow_run_id", "data_interval_start", "data_interval_end"}
+FOR_PEOPLE = {"airflow_run_id", "data_interval_start", "data_interval_end"}
+TOLD_BY_AIRFLOW = FOR_PEOPLE | {"full_refresh", "until"}
 
 
 def test_there_is_a_target_to_try_in_and_one_to_rely_on() -> None:
@@ -105,7 +106,7 @@ def test_what_a_job_passes_is_what_its_notebook_asks_for(job: str) -> None:
         notebook = beside(task["notebook_task"]["notebook_path"])
         assert notebook.read_text(encoding="utf-8").startswith("# Databricks notebook source\n")
         asked = first_arguments(notebook, "dbutils.widgets.text")
-        assert sorted(asked) == sorted(set(passed) - TOLD_BY_AIRFLOW)
+        assert sorted(asked) == sorted(set(passed) - FOR_PEOPLE)
         assert set(first_arguments(notebook, "dbutils.widgets.get")) <= set(asked)
 
 

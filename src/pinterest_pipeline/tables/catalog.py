@@ -56,6 +56,11 @@ class CatalogSchema:
             " AND ".join(f"target.`{name}` <=> source.`{name}`" for name in key),
         )
 
+    def replace(self, table: str, rows: DataFrame) -> None:
+        """Let a table, by its full name, hold these rows and no others, in one commit."""
+        rows.createOrReplaceTempView(_ROWS)
+        rows.sparkSession.sql(f"CREATE OR REPLACE TABLE {table} USING delta AS SELECT * FROM {_ROWS}")
+
     def _full_name(self, table: str) -> str:
         return ".".join(f"`{part.replace('`', '``')}`" for part in (self.catalog, self.schema, table))
 

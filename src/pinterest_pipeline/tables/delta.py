@@ -151,9 +151,10 @@ class Table:
     def replace(self, other: "Table", sources: Sequence[str]) -> None:
         """Hold what `other` holds, and its totals and its positions of the sources, in one commit.
 
-        `other` gives its files away. Raises DiskFull, and SettingError as `append` and `upsert` do. Who reads a
-        table of every version as a stream gets all its rows again: Delta lets such a table lose rows only as
-        files that are written anew.
+        `other` gives its files away. Raises DiskFull, and SettingError as `append` and `upsert` do.
+
+        Who reads a table of every version as a stream gets all its rows again: such a table may lose rows
+        only by a commit that calls them rewritten.
         """
         theirs = other._handle()
         known = theirs or self._handle()
