@@ -34,7 +34,9 @@ def load(
 ) -> None:
     """Clean new objects into the batch branch's Delta tables; running it twice changes nothing.
 
-    Example: pinpipe load --every 60, or after a rule has changed: pinpipe load --full-refresh
+    After a rule has changed, --full-refresh takes in all of them once more.
+
+    Example: pinpipe load --every 60
     """
     from pinterest_pipeline.local import stop_event
     from pinterest_pipeline.pipeline import load_batch
@@ -81,7 +83,7 @@ def analyse(
 ) -> None:
     """Answer the eight questions.
 
-    Example: pinpipe analyse --branch stream --json, or as of a past date: pinpipe analyse --until 2026-01-31
+    Example: pinpipe analyse --until 2026-01-31 --json
     """
     from pinterest_pipeline.analyses.catalog import load as catalog
     from pinterest_pipeline.pipeline import answers
