@@ -85,7 +85,7 @@ def rebuilt(workspace: Workspace, engine: Engine, tell: Tell, before: int | None
 
 
 def _check_covered(workspace: Workspace, made: Rebuilt, table: TableName) -> None:
-    """Every row of the table now must be of a record that an object still has."""
+    """Every row of the table and of the quarantine now must be of a record that an object still has."""
     firsts: dict[int, int] = {}
     for found in made.objects[table]:
         firsts.setdefault(found.name.partition, found.name.start)
@@ -94,7 +94,10 @@ def _check_covered(workspace: Workspace, made: Rebuilt, table: TableName) -> Non
         partition: f"offsets from {lowest:,}, objects from {firsts[partition]:,}"
         if partition in firsts
         else "no objects"
-        for partition, lowest in _lowest(now.files()).items()
+        for partition, lowest in [
+            *_lowest(now.files()).items(),
+            *_lowest(workspace.quarantine("batch").files(), ds.field("table_name") == table).items(),
+        ]
         if lowest < firsts.get(partition, lowest + 1)
     }
     ends = made.tables[table].positions(made.sources(table))
@@ -109,14 +112,16 @@ def _check_covered(workspace: Workspace, made: Rebuilt, table: TableName) -> Non
         )
 
 
-def _lowest(files: Sequence[str]) -> dict[int, int]:
-    """The smallest offset of each partition among the rows of files."""
+def _lowest(files: Sequence[str], condition: ds.Expression | None = None) -> dict[int, int]:
+    """The smallest offset of each partition among the rows of files that have a place."""
     found: dict[int, int] = {}
     if not files:
         return found
-    for batch in ds.dataset(list(files), format="parquet").to_batches(columns=["_partition", "_offset"]):
+    stored = ds.dataset(list(files), format="parquet")
+    for batch in stored.to_batches(columns=["_partition", "_offset"], filter=condition):
         rows: Any = pa.Table.from_batches([batch])
         for row in rows.group_by("_partition").aggregate([("_offset", "min")]).to_pylist():
             lowest, partition = row["_offset_min"], row["_partition"]
-            found[partition] = min(found.get(partition, lowest), lowest)
+            if lowest is not None and partition is not None:
+                found[partition] = min(found.get(partition, lowest), lowest)
     return found

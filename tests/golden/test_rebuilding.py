@@ -146,6 +146,18 @@ def test_a_refresh_that_would_lose_rows_is_refused(workspace: Workspace) -> None
     assert refresh(workspace) == before
 
 
+def test_a_refresh_that_would_lose_what_was_set_aside_is_refused(workspace: Workspace) -> None:
+    send(workspace, [], 0, junk=b"no JSON")
+    send(workspace, POSTS, 1)
+    load(workspace)
+    topic = names.topic(workspace.settings.pipeline_id, "user")
+    first = landed_objects(workspace.objects(), workspace.settings.sink.topics_dir, topic)[0]
+    (workspace.root / "objects" / first.key).unlink()
+    with pytest.raises(Fatal, match="offsets from 0, objects from 1"):
+        refresh(workspace)
+    assert workspace.quarantine("batch").rows() == 3
+
+
 @pytest.mark.parametrize(
     "point", ["refresh.quarantine", "refresh.table", "refresh.table:2", "table.before_commit:9"]
 )
