@@ -1,5 +1,6 @@
 """How time and memory grow with the posts: 10 thousand, 1 million, 10 million, and a day on top of each.
 
+Spark does the million once more, its start included.
 Memory is what a load takes beyond one of a single post. A day is 10,000 new posts and 1,000 that came before.
 """
 
@@ -11,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from bench.answers import load_and_answer, measured
-from pinterest_pipeline.config import Settings, load_settings
+from pinterest_pipeline.config import EngineSettings, Settings, load_settings
 from pinterest_pipeline.objects.layout import ObjectName
 from pinterest_pipeline.pipeline import load_batch
 from pinterest_pipeline.posts.generator import generate
@@ -22,6 +23,7 @@ from pinterest_pipeline.records.schemas import SOURCE_KEYS, Post
 from pinterest_pipeline.workspace import Workspace
 
 SIZES = (10_000, 1_000_000, 10_000_000)
+WITH_SPARK = 1_000_000
 DAY, AGAIN = 10_000, 1_000
 _PART = 500_000  # posts of one partition: each is made by itself, as many at a time as there are cores
 _OBJECT = 50_000
@@ -39,6 +41,11 @@ def run(folder: Path, most: int) -> None:
             f" {(memory - least) / 2**20:>7,.0f} MiB beyond that of one post",
             flush=True,
         )
+        if posts == WITH_SPARK:
+            with_spark, _ = measured(load_and_answer, _on_spark(settings))
+            print(
+                f"{'the same with Spark':>27} {with_spark:>6.1f} s {with_spark / seconds:>7.1f} x DuckDB's time"
+            )
         seconds, _ = measured(_load, _with_day(settings, posts))
         print(f"{'a day on top of them':>27} {seconds:>6.1f} s {seconds / empty:>7.1f} x that of none")
 
@@ -47,6 +54,14 @@ def _load(settings: Settings) -> None:
     workspace = Workspace(settings)
     with workspace.engine() as engine:
         load_batch(workspace, engine)
+
+
+def _on_spark(settings: Settings) -> Settings:
+    """The same objects, other tables."""
+    folder = settings.data.with_name(f"{settings.data.name}-spark")
+    folder.mkdir()
+    (folder / "objects").symlink_to((settings.data / "objects").absolute())
+    return settings.model_copy(update={"data": folder, "engine": EngineSettings(name="spark")})
 
 
 def _posts(folder: Path, posts: int) -> Settings:

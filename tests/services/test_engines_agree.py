@@ -255,7 +255,8 @@ def dirty_lines(table: Table, branch: Branch, count: int, dice: random.Random) -
 def summary(cleaned: Cleaned) -> tuple[dict[str, Any], Any, Any]:
     """Counts, clean rows and quarantined rows, in an order of their own."""
     rows = cleaned.rows.read_all()
-    figures = {"read": cleaned.read, "good": cleaned.good, "rows": rows.num_rows, **cleaned.changes}
+    figures = {"read": cleaned.read, "good": cleaned.good, "rows": rows.num_rows}
+    figures |= cleaned.changes | cleaned.drift
     bad = sorted(map(_as_text, cleaned.quarantined.to_pylist()))
     return figures, rows.sort_by("ind").combine_chunks(), bad
 
