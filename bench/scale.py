@@ -43,9 +43,7 @@ def run(folder: Path, most: int) -> None:
         )
         if posts == WITH_SPARK:
             with_spark, _ = measured(load_and_answer, _on_spark(settings))
-            print(
-                f"{'the same with Spark':>27} {with_spark:>6.1f} s {with_spark / seconds:>7.1f} x DuckDB's time"
-            )
+            print(f"{'the same with Spark':>27} {with_spark:>6.1f} s {with_spark / seconds:>7.1f} x DuckDB")
         seconds, _ = measured(_load, _with_day(settings, posts))
         print(f"{'a day on top of them':>27} {seconds:>6.1f} s {seconds / empty:>7.1f} x that of none")
 
