@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from pinterest_pipeline.config import Settings
 from pinterest_pipeline.errors import Retryable, Unavailable
 from pinterest_pipeline.local import Supervisor, fetch_parts
 from pinterest_pipeline.outcome import Outcome, outcome
-from pinterest_pipeline.pipeline import lags
+from pinterest_pipeline.pipeline import Progress, lags
 from pinterest_pipeline.posts.database import PostDatabase
 from pinterest_pipeline.posts.emulator import Emulator, SendSettings
 from pinterest_pipeline.posts.file import read_posts
@@ -39,9 +39,6 @@ _PRIVATE = {
     "tls_client_ca": None,
 }
 """The gateway of a demo: nobody but the demo calls it."""
-
-Progress = Callable[[str, int, int | None], None]
-"""Told of each step: its name, how much is done, how much there is (None where nobody knows)."""
 
 
 @dataclass(frozen=True)

@@ -48,12 +48,9 @@ def load(
     workspace = Workspace(_settings(engine_name))
     stop = stop_event(exit_with_parent=exit_with_parent)
     with workspace.engine() as engine:
-        if refresh:
-            with steps() as tell:
-                loaded = full_refresh(workspace, engine, tell)
-            _show_loaded(loaded)
-            return
-        _show_loaded(load_batch(workspace, engine))
+        with steps() as progress:
+            loaded = (full_refresh if refresh else load_batch)(workspace, engine, progress)
+        _show_loaded(loaded)
         while every is not None and not stop.wait(every):
             _show_loaded(load_batch(workspace, engine))
 
@@ -98,9 +95,9 @@ def analyse(
         if until is None:
             found = answers(workspace, engine, branch)
         else:
-            with steps() as tell:
+            with steps() as progress:
                 found = past_answers(
-                    workspace, engine, int(until.replace(tzinfo=UTC).timestamp() * 1000), tell
+                    workspace, engine, int(until.replace(tzinfo=UTC).timestamp() * 1000), progress
                 )
     if csv:
         write_csvs(found, csv)

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +31,9 @@ from pinterest_pipeline.tables.delta import Table
 from pinterest_pipeline.workspace import Workspace
 
 _READ_RECORDS = 5_000
+
+Progress = Callable[[str, int, int | None], None]
+"""Told of each step: its name, how much is done, how much there is (None where nobody knows)."""
 
 EXPIRED: Final = "expired"
 """The running total of records that had left a stream before they were read."""
@@ -77,7 +80,13 @@ def prepare(settings: Settings, branch: Branch, log: EventLog | StreamLog) -> No
                 log.create(name, partitions)
 
 
-def load_batch(workspace: Workspace, engine: Engine) -> dict[TableName, Loaded]:
+def say_nothing(_: str, __: int, ___: int | None) -> None:
+    """A `Progress` for work that nobody watches."""
+
+
+def load_batch(
+    workspace: Workspace, engine: Engine, progress: Progress = say_nothing
+) -> dict[TableName, Loaded]:
     """Load all objects that no commit has seen yet; running it again changes nothing."""
     with workspace.only_one("load"):
         store = workspace.objects()
@@ -86,7 +95,7 @@ def load_batch(workspace: Workspace, engine: Engine) -> dict[TableName, Loaded]:
             topic = names.topic(workspace.settings.pipeline_id, table)
             objects = landed_objects(store, workspace.settings.sink.topics_dir, topic)
             target = Target("batch", topic, workspace.table("batch", table), workspace.quarantine("batch"))
-            found[table] = load_objects(workspace, engine, store, objects, target, table)
+            found[table] = load_objects(workspace, engine, store, objects, target, table, progress)
         return found
 
 
@@ -97,6 +106,7 @@ def load_objects(
     objects: Sequence[LandedObject],
     target: Target,
     table: TableName,
+    progress: Progress,
     before: int | None = None,
 ) -> Loaded:
     """Load those of a topic's objects that the target has no commit of.
@@ -106,8 +116,9 @@ def load_objects(
     sources = {found.name.partition: object_source(found) for found in objects}
     done = target.table.positions(list(sources.values()))
     new = [found for found in objects if found.name.start >= done[sources[found.name.partition]]]
-    loaded = Loaded()
+    loaded, count = Loaded(), 0
     for step in in_steps(new, workspace.settings.objects.fetch_bytes):
+        progress(f"objects of {table}", count, len(new))
         last = {found.name.partition: found.key for found in step}
         ends = {sources[partition]: end_offset(store, key) for partition, key in last.items()}
         with (
@@ -115,6 +126,8 @@ def load_objects(
             engine.clean(table, "batch", paths, before) as cleaned,
         ):
             loaded += commit(target, cleaned, ends)
+        count += len(step)
+        progress(f"objects of {table}", count, len(new))
     return loaded
 
 

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +15,12 @@ from pinterest_pipeline.config import crash_at
 from pinterest_pipeline.engines.base import Engine
 from pinterest_pipeline.errors import Fatal
 from pinterest_pipeline.objects.landed import LandedObject, landed_objects
-from pinterest_pipeline.pipeline import Loaded, Target, load_objects, object_source
+from pinterest_pipeline.pipeline import Loaded, Progress, Target, load_objects, object_source
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.names import TABLES
 from pinterest_pipeline.records.names import Table as TableName
 from pinterest_pipeline.tables.delta import Table
 from pinterest_pipeline.workspace import Workspace
-
-Tell = Callable[[str, int, int | None], None]
-"""Takes a step, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +36,13 @@ class Rebuilt:
         return sorted({object_source(found) for found in self.objects[table]})
 
 
-def full_refresh(workspace: Workspace, engine: Engine, tell: Tell) -> dict[TableName, Loaded]:
+def full_refresh(workspace: Workspace, engine: Engine, progress: Progress) -> dict[TableName, Loaded]:
     """Clean every landed object anew and replace what the tables hold, each in one commit.
 
     Until then readers see the old rows. Killed anywhere it may be run again. Raises Fatal, and changes
     nothing, when the tables hold rows of records that no object has any more.
     """
-    with workspace.only_one("load"), rebuilt(workspace, engine, tell) as made:
+    with workspace.only_one("load"), rebuilt(workspace, engine, progress) as made:
         for table in TABLES:
             _check_covered(workspace, made, table)
         every = [source for table in TABLES for source in made.sources(table)]
@@ -58,15 +55,17 @@ def full_refresh(workspace: Workspace, engine: Engine, tell: Tell) -> dict[Table
 
 
 def past_answers(
-    workspace: Workspace, engine: Engine, before: int, tell: Tell
+    workspace: Workspace, engine: Engine, before: int, progress: Progress
 ) -> dict[str, list[dict[str, Any]]]:
     """The eight answers as they were when only records from before a time (ms since 1970) had come."""
-    with rebuilt(workspace, engine, tell, before) as made:
+    with rebuilt(workspace, engine, progress, before) as made:
         return engine.answers({name: table.files() for name, table in made.tables.items()})
 
 
 @contextmanager
-def rebuilt(workspace: Workspace, engine: Engine, tell: Tell, before: int | None = None) -> Iterator[Rebuilt]:
+def rebuilt(
+    workspace: Workspace, engine: Engine, progress: Progress, before: int | None = None
+) -> Iterator[Rebuilt]:
     """Tables made from all objects, gone at the end of the block."""
     workspace.spill.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=workspace.spill, prefix=f"rebuilt-{os.getpid()}-") as name:
@@ -74,13 +73,13 @@ def rebuilt(workspace: Workspace, engine: Engine, tell: Tell, before: int | None
         quarantine = Table(Path(name) / names.QUARANTINE)
         objects, loaded = {}, {}
         store = workspace.objects()
-        for number, table in enumerate(TABLES):
-            tell("reading all objects", number, len(TABLES))
+        for table in TABLES:
             topic = names.topic(workspace.settings.pipeline_id, table)
             objects[table] = landed_objects(store, workspace.settings.sink.topics_dir, topic)
             target = Target("batch", topic, tables[table], quarantine)
-            loaded[table] = load_objects(workspace, engine, store, objects[table], target, table, before)
-        tell("reading all objects", len(TABLES), len(TABLES))
+            loaded[table] = load_objects(
+                workspace, engine, store, objects[table], target, table, progress, before
+            )
         yield Rebuilt(tables, quarantine, objects, loaded)
 
 

@@ -51,7 +51,7 @@ class DuckDBEngine:
     def __init__(self, settings: EngineSettings, spill: Path) -> None:
         spill.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix=f"duckdb-{os.getpid()}-", dir=spill))
-        self._connection = duckdb.connect(config=_config(settings, self._folder))
+        self._connection = _silent(duckdb.connect(config=_config(settings, self._folder)))
         # Global, for cursors are sessions of their own; else DuckDB takes the machine's zone.
         self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
         self._numbers = count()
@@ -84,7 +84,7 @@ class DuckDBEngine:
 
         Of the tables in `versions` only the newest row of each `ind` counts.
         """
-        with _explained(), self._connection.cursor() as cursor:
+        with _explained(), _silent(self._connection.cursor()) as cursor:
             for table, source in tables.items():
                 _load_clean(cursor, table, source, versions.get(table))
             return {name: _answer(cursor, sql) for name, sql in _analyses()}
@@ -146,7 +146,9 @@ class DuckDBCleaned:
     def _selected(self, condition: str) -> pa.RecordBatchReader:
         columns = ", ".join(map(_quoted, clean_columns(self._table, self._branch)))
         with _explained():
-            found = self._connection.cursor().sql(f"SELECT {columns} FROM {self._name} WHERE {condition}")
+            found = _silent(self._connection.cursor()).sql(
+                f"SELECT {columns} FROM {self._name} WHERE {condition}"
+            )
             reader: pa.RecordBatchReader = found.to_arrow_reader()
         return reader.cast(clean_schema(self._table, self._branch))
 
@@ -172,7 +174,7 @@ class DuckDBCleaned:
         return dict(zip(rules, counts, strict=True))
 
     def _drift(self) -> dict[str, int]:
-        found = self._connection.cursor().sql(
+        found = _silent(self._connection.cursor()).sql(
             f"SELECT {RESCUED} FROM {self._name} WHERE _reason IS NULL AND {RESCUED} IS NOT NULL"
         )
         return counted(text for batch in found.to_arrow_reader() for text in batch[RESCUED].to_pylist())
@@ -203,6 +205,12 @@ class DuckDBCleaned:
         finally:
             self._connection.execute("SET preserve_insertion_order = false")
         return [BadLine(line, reason, ind, tuple(position)) for line, reason, ind, *position in found]
+
+
+def _silent(session: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """A session without DuckDB's bar, which it would draw among the answers on standard output."""
+    session.execute("SET enable_progress_bar = false")
+    return session
 
 
 def _config(settings: EngineSettings, folder: Path) -> dict[str, str | bool | int | float | list[str]]:

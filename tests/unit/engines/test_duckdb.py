@@ -3,10 +3,12 @@
 import time
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from pinterest_pipeline.config import EngineSettings
-from pinterest_pipeline.engines.duckdb import DuckDBEngine
+from pinterest_pipeline.engines.base import Answer
+from pinterest_pipeline.engines.duckdb import DuckDBEngine, _answer
 from pinterest_pipeline.errors import Fatal
 from tests.landing import answers_of, land
 
@@ -52,3 +54,18 @@ def test_too_little_memory_names_the_setting(tmp_path: Path) -> None:
         pytest.raises(Fatal, match="PINPIPE_ENGINE__MEMORY_LIMIT"),
     ):
         engine.clean("pin", "batch", [file])
+
+
+def test_no_bar_is_drawn_among_the_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB draws one on standard output when a query takes longer than two seconds."""
+    bars = []
+
+    def look(cursor: duckdb.DuckDBPyConnection, sql: str) -> Answer:
+        bars.append(cursor.sql("SELECT current_setting('enable_progress_bar')").fetchall())
+        return _answer(cursor, sql)
+
+    monkeypatch.setattr("pinterest_pipeline.engines.duckdb._answer", look)
+    with DuckDBEngine(EngineSettings(threads=1), tmp_path / "spill") as engine:
+        bars.append(engine._connection.sql("SELECT current_setting('enable_progress_bar')").fetchall())
+        engine.answers({"pin": [], "geo": [], "user": []})
+    assert bars == [[(False,)]] * 9
