@@ -19,12 +19,13 @@ import msgspec
 import structlog
 from pydantic import BaseModel, SecretStr
 
-from pinterest_pipeline.broker.distribution import Say, jars
+from pinterest_pipeline.broker.distribution import jars
 from pinterest_pipeline.broker.node import node_is_ready
 from pinterest_pipeline.config import OWN_S3, Settings, child_environment
 from pinterest_pipeline.engines.spark_session import fetch_spark
 from pinterest_pipeline.errors import BadInput, Forbidden, PortInUse, SettingError, Unavailable
 from pinterest_pipeline.gateway.server import bind
+from pinterest_pipeline.parts import Say
 from pinterest_pipeline.s3server.server import is_ready
 from pinterest_pipeline.workspace import Workspace
 

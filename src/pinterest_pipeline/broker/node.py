@@ -15,9 +15,10 @@ from typing import Final
 
 import msgspec
 
-from pinterest_pipeline.broker.distribution import Say, jars, java
+from pinterest_pipeline.broker.distribution import jars, java
 from pinterest_pipeline.broker.properties import LOG4J, cluster_id, server_properties
 from pinterest_pipeline.errors import Fatal, MissingPart, PortInUse, Unavailable
+from pinterest_pipeline.parts import Say
 
 STATE_FILE: Final = "node.json"
 _READY_SECONDS: Final = 60.0

@@ -17,10 +17,10 @@ from pinterest_pipeline.cleaning.select import is_before
 from pinterest_pipeline.config import EngineSettings
 from pinterest_pipeline.engines import spark_frames as frames
 from pinterest_pipeline.engines.base import Answer, Source, clean_schema, quarantine_schema
-from pinterest_pipeline.engines.spark_jars import Say
 from pinterest_pipeline.engines.spark_lines import FILE, VALUE, unglobbed
 from pinterest_pipeline.engines.spark_session import spark_session
 from pinterest_pipeline.errors import DiskFull, Fatal, is_disk_full
+from pinterest_pipeline.parts import Say
 from pinterest_pipeline.records.names import Branch, Table
 from pinterest_pipeline.records.schemas import RESCUED
 

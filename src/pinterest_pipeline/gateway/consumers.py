@@ -135,58 +135,45 @@ class ConsumerOperations:
         ]
 
     def _positions(self) -> list[Operation]:
-        offsets, some = Body(shapes.Offsets | None, _BODY, required=False), Body(shapes.Partitions, _BODY)
+        return [self._commit_operation(), self._committed_operation(), *self._seek_operations()]
+
+    def _commit_operation(self) -> Operation:
+        return self._operation(
+            "commit_offsets",
+            "POST",
+            "/offsets",
+            self._commit,
+            "Keep the group's positions behind these offsets, or without a body behind all delivered",
+            body=Body(shapes.Offsets | None, _BODY, required=False),
+            answer=list[Any],
+            faults=_OF_PARTITIONS,
+            parameters=(_ASYNC,),
+        )
+
+    def _committed_operation(self) -> Operation:
+        return self._operation(
+            "get_offsets",
+            "GET",
+            "/offsets",
+            self._committed,
+            "The group's positions",
+            body=Body(shapes.Partitions, _BODY, required=False),
+            answer=shapes.CommittedOffsets,
+            faults=_OF_PARTITIONS,
+            parameters=(_PARTITIONS,),
+        )
+
+    def _seek_operations(self) -> list[Operation]:
+        beginning, end = "Read partitions from their beginning", "Read only what comes from now on"
+        where, some = Body(shapes.Seek, _BODY), Body(shapes.Partitions, _BODY)
         return [
-            self._operation(
-                "commit_offsets",
-                "POST",
-                "/offsets",
-                self._commit,
-                "Keep the group's positions behind these offsets, or without a body behind all delivered",
-                body=offsets,
-                answer=list[Any],
-                faults=_OF_PARTITIONS,
-                parameters=(_ASYNC,),
-            ),
-            self._operation(
-                "get_offsets",
-                "GET",
-                "/offsets",
-                self._committed,
-                "The group's positions",
-                body=Body(shapes.Partitions, _BODY, required=False),
-                answer=shapes.CommittedOffsets,
-                faults=_OF_PARTITIONS,
-                parameters=(_PARTITIONS,),
-            ),
-            self._operation(
-                "seek",
-                "POST",
-                "/positions",
-                self._seek,
-                "Read on at offsets or times",
-                body=Body(shapes.Seek, _BODY),
-                faults=_OF_PARTITIONS,
-            ),
-            self._operation(
-                "seek_to_beginning",
-                "POST",
-                "/positions/beginning",
-                self._seek_to_beginning,
-                "Read partitions from their beginning",
-                body=some,
-                faults=_OF_PARTITIONS,
-            ),
-            self._operation(
-                "seek_to_end",
-                "POST",
-                "/positions/end",
-                self._seek_to_end,
-                "Read only what comes from now on",
-                body=some,
-                faults=_OF_PARTITIONS,
-            ),
+            self._seek_operation("seek", "", self._seek, "Read on at offsets or times", where),
+            self._seek_operation("seek_to_beginning", "/beginning", self._seek_to_beginning, beginning, some),
+            self._seek_operation("seek_to_end", "/end", self._seek_to_end, end, some),
         ]
+
+    def _seek_operation(self, id: str, path: str, work: Work, says: str, body: Body) -> Operation:  # noqa: A002
+        return self._operation(id, "POST", f"/positions{path}", work, says, body=body, faults=_OF_PARTITIONS)
 
     def _operation(self, id: str, method: str, path: str, work: Work, says: str, **more: Any) -> Operation:  # noqa: A002
         handler = in_turn(self._store, self._settings, work)

@@ -1,7 +1,8 @@
 """The gateway over two logs in a temporary folder, asked without a network."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
+from pinterest_pipeline.gateway import access
 from pinterest_pipeline.gateway.app import create_app
+from pinterest_pipeline.gateway.exchange import Exchange
+from pinterest_pipeline.gateway.figures import Figures
+from pinterest_pipeline.gateway.plans import Plan
 from tests.unit.gateway import documented
 from tests.unit.gateway.kinesis_asking import Asking
 
@@ -90,6 +95,60 @@ def streams(tmp_path: Path) -> Iterator[SqliteStreamLog]:
 def client(topics: SqliteEventLog, streams: SqliteStreamLog) -> Client:
     """Bodies of up to 20,000 bytes and 100 records; two topics' partitions, two shards."""
     return Client(create_app(GatewaySettings(max_body_bytes=20_000, max_records=100), topics, streams))
+
+
+# Keys
+
+VERBS, NOUNS = ("describe", "read", "write", "create", "delete"), ("topic", "stream", "group")
+ALL = [*(f"{verb}:{noun}:*" for verb in VERBS for noun in NOUNS), "describe:cluster", "read:service"]
+KAFKA = {"Content-Type": "application/vnd.kafka.json.v2+json"}
+ONE = b'{"records":[{"value":1}]}'
+
+MakeKey = Callable[..., str]
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+@pytest.fixture
+def exchanges() -> list[Exchange]:
+    """What was exchanged with `guarded`."""
+    return []
+
+
+@pytest.fixture
+def guarded(
+    tmp_path: Path, topics: SqliteEventLog, streams: SqliteStreamLog, exchanges: list[Exchange]
+) -> Client:
+    """A gateway that asks for keys."""
+    chosen = GatewaySettings(access="keys", max_body_bytes=20_000)
+    figures = Figures()
+    checks = access.guards(chosen, "127.0.0.1", tmp_path, figures.refused)
+    observers = [exchanges.append]
+    app = create_app(chosen, topics, streams, guards=checks, observers=observers, figures=figures)
+    return Client(app)
+
+
+@pytest.fixture
+def make_key(tmp_path: Path) -> MakeKey:
+    """Makes a key of `guarded`, with scopes."""
+
+    def make(*scopes: str, plan: Plan = Plan(), expires_ms: int | None = None) -> str:  # noqa: B008
+        return access.key_file(tmp_path).create("x", scopes, plan, expires_ms)[0]
+
+    return make
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> Callable[[], list[dict[str, Any]]]:
+    """The lines of the audit log of `guarded`."""
+
+    def lines() -> list[dict[str, Any]]:
+        path = tmp_path / "logs" / "audit.log"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    return lines
 
 
 # Kinesis' own API
