@@ -10,16 +10,34 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy import URL, Connection, create_engine, text
 from sqlalchemy.exc import OperationalError
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 _READY_SECONDS = 60.0
 _CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 _INSTALL_OPTIONS = ("--auth-root-authentication-method=normal", "--skip-test-db")
 _PASSWORD = "not a secret: @:/ü"  # characters that an address must escape
+
+
+@pytest.fixture
+def interpreted_spark(spark: "SparkSession") -> Iterator[None]:
+    """Spark walks through its expressions instead of compiling them: a third less time for little data.
+
+    What is compiled is tested where engines are compared.
+    """
+    interpreted = {"spark.sql.codegen.factoryMode": "NO_CODEGEN", "spark.sql.codegen.wholeStage": "false"}
+    for name, value in interpreted.items():
+        spark.conf.set(name, value)
+    yield
+    for name in interpreted:
+        spark.conf.unset(name)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from tests.auto_loader_stand_in import stand_in_for_auto_loader
 from tests.branches import JsonPost, append, land
 from tests.databricks_stand_in import run_notebook
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(900), pytest.mark.usefixtures("interpreted_spark")]
 
 NOTEBOOK = Path(__file__).parents[2] / "databricks" / "s3_bucket_mount.py"
 BAD = [b"not json", b"\xff", b'{"title":"no ind"}', b'{"index":"7x"}', b'{"index":8,"follower_count":"many"}']

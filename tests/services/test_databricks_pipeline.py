@@ -24,7 +24,7 @@ from tests.auto_loader_stand_in import stand_in_for_auto_loader
 from tests.branches import JsonPost, append, land
 from tests.lakeflow_stand_in import Pipeline
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(900), pytest.mark.usefixtures("interpreted_spark")]
 
 FILE = Path(__file__).parents[2] / "databricks" / "pipeline" / "posts.py"
 # Each has one fault.
