@@ -142,7 +142,7 @@ class Table:
             most, met = self._contents.file_rows(), set[str]()
             new = (self._newest(table, met) for table in _tables(rows))
             written = list(write_files(self.path, new, most))
-            keys = pa.chunked_array([file.keys for _, file in written], pa.int64())
+            keys = pa.chunked_array([file.keys for _, file in written if file.keys is not None], pa.int64())
             replaced = self._contents.holding(keys, met)
             kept = (without(self.path / name, keys) for name in replaced)
             written += write_files(self.path, kept, most)
@@ -214,8 +214,7 @@ class Table:
         """Know what the files hold; after a commit of ours there is nothing to read."""
         if self._known != handle.version():
             self._sums = _totals(handle)
-            found = pa.table(handle.get_add_actions()).to_pylist()
-            self._contents.sync({unquote(file["path"]): file["size_bytes"] for file in found})
+            self._contents.sync(pa.table(handle.get_add_actions(flatten=True)).to_pylist())
 
     def _commit(
         self,

@@ -3,12 +3,13 @@
 import json
 import shutil
 import uuid
-from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final, TypeAlias
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,14 +27,16 @@ _FIRST_ROWS, _LEAST_ROWS = 20_000, 1_000
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file of a table: its name, its size in bytes, and its keys (8 bytes of memory for each)."""
+    """A file of a table: its name, its size in bytes, how many rows it has."""
 
     name: str
     size: int
-    keys: Keys
+    rows: int
     low: int
     high: int
     """The smallest and the largest key; the smallest is above the largest where there is none."""
+    keys: "Keys | None" = None
+    """8 bytes of memory for each row; None is not read yet."""
 
 
 def write_files(folder: Path, rows: Iterable[pa.Table], most: int) -> Iterator[tuple[AddAction, DataFile]]:
@@ -74,7 +77,7 @@ def _described(path: Path, rows: pa.Table) -> tuple[AddAction, DataFile]:
 def _data_file(name: str, size: int, rows: pa.Table) -> DataFile:
     column = rows[KEY].combine_chunks()
     keys = column if pa.types.is_int64(column.type) else pa.array([], pa.int64())
-    return DataFile(name, size, keys, *_bounds(keys))
+    return DataFile(name, size, rows.num_rows, *_bounds(keys), keys)
 
 
 def _bounds(keys: "Keys | pa.ChunkedArray[Any]") -> tuple[int, int]:
@@ -104,9 +107,15 @@ class Contents:
         self._folder = folder
         self._files: dict[str, DataFile] = {}
 
-    def sync(self, sizes: Mapping[str, int]) -> None:
-        """Know these files (name to size in bytes) and no others; only those that are new are opened."""
-        self._files = {name: self._files.get(name) or self._read(name, size) for name, size in sizes.items()}
+    def sync(self, actions: Iterable[Mapping[str, Any]]) -> None:
+        """Know the files of these actions of the log and no others.
+
+        One is opened when a key may be in it, or when whoever wrote it did not say what it holds.
+        """
+        named = {unquote(action["path"]): action for action in actions}
+        self._files = {
+            name: self._files.get(name) or self._described(name, action) for name, action in named.items()
+        }
 
     def replace(self, gone: Iterable[str], new: Iterable[DataFile]) -> None:
         """Know what a commit has done."""
@@ -126,7 +135,7 @@ class Contents:
 
     def file_rows(self) -> int:
         """About how many rows make a file of that size."""
-        size, rows = self._size(), sum(len(file.keys) for file in self._files.values())
+        size, rows = self._size(), sum(file.rows for file in self._files.values())
         return max(self.target() * rows // size, _LEAST_ROWS) if size else _FIRST_ROWS
 
     def small(self) -> int:
@@ -139,16 +148,35 @@ class Contents:
 
     def holding(self, keys: "pa.ChunkedArray[Any]", among: Collection[str] | None = None) -> list[str]:
         """The files (all, or those named) that hold at least one of the keys."""
-        low, high = _bounds(keys)
-        named = (self._files[name] for name in (self._files if among is None else among))
-        files = [file for file in named if file.low <= high and low <= file.high]
-        every = pa.chunked_array([file.keys for file in files], pa.int64())
+        named = [self._files[name] for name in (self._files if among is None else among)]
+        ordered: list[Any] = keys.sort().to_pylist() if named else []
+        files = [self._opened(file) for file in named if _may_hold(file, ordered)]
+        every = pa.chunked_array([file.keys for file in files if file.keys is not None], pa.int64())
         rows: list[Any] = pc.indices_nonzero(pc.is_in(every, keys.combine_chunks())).to_pylist()
-        ends = list(accumulate(len(file.keys) for file in files))
+        ends = list(accumulate(file.rows for file in files))
         return [files[number].name for number in sorted({bisect_right(ends, row) for row in rows})]
+
+    def _opened(self, file: DataFile) -> DataFile:
+        """The file with its keys."""
+        if file.keys is None:
+            file = self._files[file.name] = self._read(file.name, file.size)
+        return file
+
+    def _described(self, name: str, action: Mapping[str, Any]) -> DataFile:
+        """A file as the log has it, unread if the log says enough."""
+        rows, low, high = (action.get(key) for key in ("num_records", f"min.{KEY}", f"max.{KEY}"))
+        if isinstance(rows, int) and isinstance(low, int) and isinstance(high, int):
+            return DataFile(name, action["size_bytes"], rows, low, high)
+        return self._read(name, action["size_bytes"])
 
     def _read(self, name: str, size: int) -> DataFile:
         return _data_file(name, size, pq.read_table(self._folder / name, columns=[KEY]))
+
+
+def _may_hold(file: DataFile, ordered: Sequence[Any]) -> bool:
+    """Whether one of the keys, smallest first, lies between the smallest and the largest of the file."""
+    place = bisect_left(ordered, file.low)
+    return place < len(ordered) and ordered[place] <= file.high
 
 
 def rows_of(folder: Path, names: Iterable[str], keys: "pa.ChunkedArray[Any]") -> pa.Table:
