@@ -14,7 +14,7 @@ import pytest
 from pinterest_pipeline.config import EngineSettings, KinesisSettings, Settings, SinkSettings, StreamSettings
 from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
-from pinterest_pipeline.outcome import disagreements, outcome
+from pinterest_pipeline.outcome import disagreements, outcome, write_report
 from pinterest_pipeline.pipeline import lags, load_batch
 from pinterest_pipeline.posts.generator import generate
 from pinterest_pipeline.records import names
@@ -87,6 +87,23 @@ def test_real_posts_give_their_known_answers(workspace: Workspace, count: int) -
     land(workspace)
     load(workspace)
     check(workspace, json.loads((DATA / "real_answers_88_168.json").read_text())[str(count)])
+
+
+def test_fields_that_drift_are_counted_and_reported_alike_in_both_branches(workspace: Workspace) -> None:
+    posts: list[JsonPost] = [{table: wire_row(post[table]) for table in TABLES} for post in generate(30)]
+    for post in posts[:3]:
+        post["pin"] |= {"colour": "red", "Title": post["pin"].pop("title"), "tag_list": ["a", "b"]}
+    append(workspace, posts)
+    land(workspace)
+    load(workspace)
+    result = outcome(workspace)
+    kinds = ("letter_case", "missing", "new", "retyped")
+    for branch in BRANCHES:
+        counts = result.changes[branch]["pin"]
+        assert [counts[f"drift.{kind}"] for kind in kinds] == [3, 3, 3, 3]
+        assert not any(rule.startswith("drift") for rule in result.changes[branch]["geo"])
+    assert disagreements(result) == []
+    assert "a field of no column: kept in _rescued_data" in write_report(workspace, result).read_text()
 
 
 def test_sending_again_in_another_order_between_loads_changes_nothing(workspace: Workspace) -> None:
