@@ -29,6 +29,7 @@ try:  # Airflow 3.3
         CronDataIntervalTimetable,
         DeadlineAlert,
         DeadlineReference,
+        Param,
         SyncCallback,
         task,
     )
@@ -41,13 +42,13 @@ except ImportError:
 
     HAS_DEADLINES = False
     try:  # Airflow 3.0
-        from airflow.sdk import DAG, BaseOperator, task
+        from airflow.sdk import DAG, BaseOperator, Param, task
 
         HAS_SLAS = False
     except ImportError:  # Airflow 2.11
         from airflow import DAG
         from airflow.decorators import task
-        from airflow.models import BaseOperator
+        from airflow.models import BaseOperator, Param
 
         HAS_SLAS = True
 
@@ -263,7 +264,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     tags=["pinterest", "batch"],
-    params={"databricks_conn_id": "", "full_refresh": False, "until": ""},
+    params={"databricks_conn_id": "", "full_refresh": Param(False, type="boolean"), "until": ""},  # noqa: AIR311 - 2.11
     default_args={
         "retries": 3,  # the first comes after [core] default_task_retry_delay: five minutes
         "retry_exponential_backoff": 2.0 if HAS_DEADLINES else True,

@@ -15,7 +15,7 @@
 from typing import TYPE_CHECKING
 
 from pinterest_pipeline.analyses.catalog import load
-from pinterest_pipeline.lakehouse import answers, full_refresh, load_objects, past_answers
+from pinterest_pipeline.lakehouse import answers, full_refresh, is_yes, load_objects, past_answers
 from pinterest_pipeline.objects.mount import mounted
 from pinterest_pipeline.records.names import TABLES
 from pinterest_pipeline.tables.catalog import CatalogSchema
@@ -68,7 +68,7 @@ if bucket := dbutils.widgets.get("mount_bucket"):
 
 # COMMAND ----------
 
-if dbutils.widgets.get("full_refresh") == "yes":
+if is_yes(dbutils.widgets.get("full_refresh")):
     full_refresh(spark, objects, target)
 for table in TABLES:
     load_objects(spark, objects, dbutils.widgets.get("progress"), target, table)

@@ -95,6 +95,13 @@ def past_answers(
     return frames.answers(spark, newest)
 
 
+def is_yes(answer: str) -> bool:
+    """Whether a parameter of a job says yes; raises BadInput when it says neither that nor no."""
+    if answer.lower() not in ("yes", "no", "true", "false"):
+        raise BadInput(f"'{answer}' is neither yes nor no", "write full_refresh = yes, or leave it out")
+    return answer.lower() in ("yes", "true")
+
+
 def _milliseconds(moment: str) -> int:
     try:
         found = datetime.fromisoformat(moment)
@@ -129,13 +136,17 @@ def _texts(spark: SparkSession, pattern: str) -> DataFrame | None:
 
 
 def _check_covered(spark: SparkSession, target: CatalogSchema, table: Table, marked: DataFrame) -> None:
-    name = target.clean_table(table)
-    if not spark.catalog.tableExists(name):
-        return
     place = ["_partition", "_offset"]
-    lost = spark.read.table(name).join(marked.select(*place), place, "left_anti").count()
-    if lost:
-        raise Fatal(
-            f"{name} holds {lost:,} rows whose records no object has any more",
-            "bring those objects back, or run without full_refresh; nothing was changed",
-        )
+    conditions = {
+        target.clean_table(table): "TRUE",
+        target.quarantine_table(): f"table_name = '{table}' AND _offset IS NOT NULL",
+    }
+    for name, condition in conditions.items():
+        if not spark.catalog.tableExists(name):
+            continue
+        rows = spark.read.table(name).where(condition)
+        if lost := rows.join(marked.select(*place), place, "left_anti").count():
+            raise Fatal(
+                f"{name} holds {lost:,} rows of {table} whose records no object has any more",
+                "bring those objects back, or run without full_refresh; nothing was changed",
+            )

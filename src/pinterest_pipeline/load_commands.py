@@ -60,6 +60,10 @@ def _settings(engine: str | None) -> Settings:
     return load_settings(**({"engine": {"name": engine}} if engine else {}))
 
 
+def _milliseconds(moment: datetime) -> int:
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
 def _show_loaded(loaded: "Mapping[Table, Loaded]") -> None:
     for table, result in loaded.items():
         if result.read:
@@ -96,9 +100,7 @@ def analyse(
             found = answers(workspace, engine, branch)
         else:
             with steps() as progress:
-                found = past_answers(
-                    workspace, engine, int(until.replace(tzinfo=UTC).timestamp() * 1000), progress
-                )
+                found = past_answers(workspace, engine, _milliseconds(until), progress)
     if csv:
         write_csvs(found, csv)
     if as_json:

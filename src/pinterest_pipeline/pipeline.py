@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from pinterest_pipeline.cleaning.drift import kind_counts
+from pinterest_pipeline.cleaning.drift import added, kind_counts
 from pinterest_pipeline.config import Settings, crash_at
 from pinterest_pipeline.engines.base import Cleaned, Engine
 from pinterest_pipeline.errors import Fatal, TopicExists, UnknownTopic
@@ -53,7 +53,7 @@ class Loaded:
 
     def __add__(self, other: "Loaded") -> "Loaded":
         changes = Counter(self.changes) + Counter(other.changes)
-        drift = Counter(self.drift) + Counter(other.drift)
+        drift = added(self.drift, other.drift)
         return Loaded(self.read + other.read, self.quarantined + other.quarantined, changes, drift)
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -14,6 +15,7 @@ from pinterest_pipeline.config import EngineSettings, Settings, SinkSettings
 from pinterest_pipeline.engines.base import clean_schema
 from pinterest_pipeline.errors import Fatal
 from pinterest_pipeline.eventlog.base import Record
+from pinterest_pipeline.landing import run_compaction
 from pinterest_pipeline.objects.landed import landed_objects
 from pinterest_pipeline.pipeline import answers, changes, load_batch, prepare, table_account
 from pinterest_pipeline.posts.generator import generate
@@ -88,7 +90,7 @@ def spoil(workspace: Workspace) -> None:
     """What an older rule may have left: every category is wrong."""
     table = workspace.table("batch", "pin")
     rows = table.head(1_000_000)
-    spoiled = [row | {"category": "wrong", "_offset": row["_offset"] + 10**6} for row in rows]
+    spoiled = [row | {"category": "wrong"} for row in rows]
     table.upsert(pa.Table.from_pylist(spoiled, schema=clean_schema("pin", "batch")), {}, {})
 
 
@@ -136,8 +138,11 @@ def test_a_refresh_that_would_lose_rows_is_refused(workspace: Workspace) -> None
     topic = names.topic(workspace.settings.pipeline_id, "geo")
     objects = landed_objects(workspace.objects(), workspace.settings.sink.topics_dir, topic)
     first, last = objects[0], objects[-1]
-    kept = {found.key: (workspace.root / "objects" / found.key).read_bytes() for found in (first, last)}
-    for found, why in ((first, "offsets from 0, objects from 20"), (last, "loaded to 120, objects to")):
+    middle = objects[len(objects) // 2]
+    wanted = (first, middle, last)
+    kept = {found.key: (workspace.root / "objects" / found.key).read_bytes() for found in wanted}
+    for found in wanted:
+        why = f"offset {found.name.start + 19} of partition {found.name.partition}"
         (workspace.root / "objects" / found.key).unlink()
         with pytest.raises(Fatal, match=why):
             refresh(workspace)
@@ -153,7 +158,7 @@ def test_a_refresh_that_would_lose_what_was_set_aside_is_refused(workspace: Work
     topic = names.topic(workspace.settings.pipeline_id, "user")
     first = landed_objects(workspace.objects(), workspace.settings.sink.topics_dir, topic)[0]
     (workspace.root / "objects" / first.key).unlink()
-    with pytest.raises(Fatal, match="offsets from 0, objects from 1"):
+    with pytest.raises(Fatal, match="offset 0 of partition"):
         refresh(workspace)
     assert workspace.quarantine("batch").rows() == 3
 
@@ -173,6 +178,31 @@ def test_killed_anywhere_a_refresh_may_be_run_again(workspace: Workspace, point:
     assert refresh(workspace) == right
     check_proved(workspace)
     assert list(workspace.spill.iterdir()) == []
+
+
+def test_without_objects_there_is_nothing_to_answer_from(workspace: Workspace) -> None:
+    for work in (refresh, lambda found: as_of(found, 1)):
+        with pytest.raises(Fatal, match="there are no objects"):
+            work(workspace)
+
+
+def test_a_past_answer_goes_on_when_small_objects_are_merged_under_it(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(workspace, POSTS, 0)
+    load(workspace)
+    listed = []
+
+    def merge_after_listing(*arguments: Any) -> Any:
+        found = landed_objects(*arguments)
+        listed.append(found)
+        if len(listed) == 1:
+            run_compaction(workspace, 2**20)
+        return found
+
+    monkeypatch.setattr("pinterest_pipeline.rebuilding.landed_objects", merge_after_listing)
+    assert as_of(workspace, 1) == oracle_answers(POSTS)
+    assert len(listed[0]) > len(listed[1])
 
 
 @on_both_engines

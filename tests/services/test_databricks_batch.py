@@ -164,6 +164,9 @@ def test_everything_anew_and_a_past_date(
     land(workspace)
     right = run(spark, workspace, target)
     check(spark, workspace, target, right)
+    before_drift = target.clean_table("user")  # as a version of the package left it that knew no drift
+    spark.sql(f"ALTER TABLE {before_drift} SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')")
+    spark.sql(f"ALTER TABLE {before_drift} DROP COLUMN _rescued_data")
     spark.sql(f"UPDATE {target.clean_table('pin')} SET category = 'wrong'")
     spark.sql(f"DELETE FROM {target.quarantine_table()}")
     check(spark, workspace, target, run(spark, workspace, target, full_refresh="yes"))
@@ -175,3 +178,5 @@ def test_everything_anew_and_a_past_date(
         run(spark, workspace, target, full_refresh="yes")
     with pytest.raises(BadInput, match="'soon' is no time"):
         run(spark, workspace, target, until="soon")
+    with pytest.raises(BadInput, match="neither yes nor no"):
+        run(spark, workspace, target, full_refresh="perhaps")

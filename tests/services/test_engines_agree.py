@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.services, pytest.mark.timeout(3_600)]  # more posts may be asked for
 
 POSTS = int(os.environ.get("ENGINE_POSTS", "20000"))
+OBJECT_LINES = 50_000
 VALUES = 500
 
 # What a rule may be made of, over the texts `a` and `b` and the number `n` read from `a`; the rules' own
@@ -272,12 +273,13 @@ def test_dirty_posts_give_the_same_rows_counts_and_answers(
     engines: list[Engine] = [spark_engine, duckdb_engine]
     tables: list[dict[Table, Any]] = [{}, {}]
     for table in TABLES:
-        file = tmp_path / f"{table}.json"
         lines = dirty_lines(table, branch, POSTS, random.Random(f"{branch} {table}"))
-        file.write_bytes(b"".join(lines))
+        files = [tmp_path / f"{table}-{start}.json" for start in range(0, len(lines), OBJECT_LINES)]
+        for number, file in enumerate(files):
+            file.write_bytes(b"".join(lines[number * OBJECT_LINES : (number + 1) * OBJECT_LINES]))
         found = []
         for engine, clean in zip(engines, tables, strict=True):
-            with engine.clean(table, branch, [file]) as cleaned:
+            with engine.clean(table, branch, files) as cleaned:
                 found.append(summary(cleaned))
                 clean[table] = ds.dataset(found[-1][1])
         (figures, rows, bad), (expected_figures, expected_rows, expected_bad) = found

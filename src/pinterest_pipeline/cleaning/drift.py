@@ -22,7 +22,10 @@ SAYS: Final = {
     "drift.retyped": "a field of another JSON type: as it came in _rescued_data",
 }
 """What each kind of drift means, for reports."""
+_KEYS: Final = ("ind", "index")
+"""The names that a row's key may have."""
 _MOST_NAMES: Final = 1_000
+_LONGEST_NAME: Final = 80
 _OTHERS: Final = "(others)"
 
 _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -34,7 +37,8 @@ _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 def rescued_block(table: Table, block: bytes) -> bytes | None:
     """Lines as they are, but a drifted one begins with its rescued text in the field `RESCUED`.
 
-    None when no line has drifted, as usual: to see that costs little.
+    None when no line has drifted, as usual: to see that costs little. An object that is not read here begins
+    with a null, for an engine may read it all the same, and a record may not name its own rescue.
     """
     try:
         _expected(table).decode_lines(block)
@@ -47,14 +51,8 @@ def rescued_block(table: Table, block: bytes) -> bytes | None:
 
 def rescued(table: Table, line: bytes) -> str | None:
     """The rescued text of one line; None when every field is as expected or the line is no JSON object."""
-    try:
-        _expected(table).decode(line)
-    except _UNREADABLE:
-        try:
-            return _text(table, _fields.decode(line))
-        except _UNREADABLE:
-            pass
-    return None
+    fields = _unexpected(table, line)
+    return _text(table, fields) if fields else None
 
 
 def counted(texts: Iterable[str]) -> dict[str, int]:
@@ -63,9 +61,27 @@ def counted(texts: Iterable[str]) -> dict[str, int]:
     for text in texts:
         for kind, names in _rescued.decode(text).items():
             for name in names:
-                key = f"{kind} {name}"
-                found[key if key in found or len(found) < _MOST_NAMES else f"{kind} {_OTHERS}"] += 1
+                _count(found, f"{kind} {_shown(name)}", 1)
     return dict(sorted(found.items()))
+
+
+def added(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]:
+    """The sum of two results of `counted`, as bounded as they are."""
+    found = Counter(first)
+    for key, count in second.items():
+        _count(found, key, count)
+    return dict(sorted(found.items()))
+
+
+def _count(found: Counter[str], key: str, count: int) -> None:
+    is_kept = key in found or len(found) < _MOST_NAMES
+    found[key if is_kept else f"{key.partition(' ')[0]} {_OTHERS}"] += count
+
+
+def _shown(name: str) -> str:
+    """A name that anybody may have chosen, as a terminal and a report may show it."""
+    text = "".join(letter if letter.isprintable() else "\ufffd" for letter in name[:_LONGEST_NAME])
+    return text if len(name) <= _LONGEST_NAME else f"{text}\u2026"
 
 
 def kind_counts(drift: Mapping[str, int]) -> dict[str, int]:
@@ -76,28 +92,44 @@ def kind_counts(drift: Mapping[str, int]) -> dict[str, int]:
     return dict(found)
 
 
+def _unexpected(table: Table, line: bytes) -> dict[str, msgspec.Raw] | None:
+    """The fields of a line that is not as expected, none of another one; None when it cannot be read."""
+    text = line.strip()  # also of the blanks that are none in JSON
+    try:
+        _expected(table).decode(text)
+    except _UNREADABLE:
+        try:
+            return _fields.decode(text)
+        except _UNREADABLE:
+            return None
+    return {}
+
+
 def _rescued_line(table: Table, line: bytes) -> bytes:
-    """Its own field comes first, for of two with one name the first counts."""
-    text = rescued(table, line)
-    if text is None:
+    """The field comes first, for of two with one name the first counts."""
+    fields = _unexpected(table, line)
+    text = _text(table, fields) if fields else None
+    if text is None and fields is not None:
         return line
-    return _encoder.encode({RESCUED: text})[:-1] + b"," + line.lstrip()[1:]
+    opened = line.strip()
+    if not opened.startswith(b"{"):
+        return line
+    return _encoder.encode({RESCUED: text})[:-1] + b"," + opened[1:]
 
 
 def _text(table: Table, fields: Mapping[str, msgspec.Raw]) -> str | None:
     if not fields or fields.keys() & {RAW, RAW_BASE64}:
         return None
     columns = SOURCE_COLUMNS[table]
+    kinds = columns | dict.fromkeys(_KEYS, "int")
     cases = {name.lower() for name in _known(table)}
     strange = {name: value for name, value in fields.items() if name not in _known(table)}
     found: dict[str, dict[str, msgspec.Raw] | list[str]] = {
         "letter_case": {name: value for name, value in strange.items() if name.lower() in cases},
-        "missing": [name for name in columns if name not in ("ind", "index") and name not in fields],
+        "missing": [name for name in columns if name not in _KEYS and name not in fields],
         "new": {name: value for name, value in strange.items() if name.lower() not in cases},
         "retyped": {
-            name: fields[name]
-            for name in columns
-            if name in fields and not _fits(columns[name], fields[name])
+            name: fields[name] for name in kinds if name in fields and not _fits(kinds[name], fields[name])
         },
     }
     found = {kind: names for kind, names in found.items() if names}
@@ -112,7 +144,7 @@ def _fits(kind: str, value: msgspec.Raw) -> bool:
 
 @cache
 def _known(table: Table) -> frozenset[str]:
-    return RESERVED.union(SOURCE_COLUMNS[table], ("ind", "index"))
+    return RESERVED.union(SOURCE_COLUMNS[table], _KEYS)
 
 
 @cache
@@ -122,7 +154,7 @@ def _expected(table: Table) -> msgspec.json.Decoder[Any]:
         name: str | None if kind in ("text", "datetime") else float | None
         for name, kind in SOURCE_COLUMNS[table].items()
     }
-    keys = {name: types.pop(name, float | None) | msgspec.UnsetType for name in ("ind", "index")}
+    keys = {name: types.pop(name, float | None) | msgspec.UnsetType for name in _KEYS}
     optional = keys | dict.fromkeys(sorted(RESERVED), Any)
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [*types.items()]
     fields += [(name, kind, msgspec.UNSET) for name, kind in optional.items()]

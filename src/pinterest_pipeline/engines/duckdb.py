@@ -314,4 +314,6 @@ def _explained() -> Iterator[None]:
             raise DiskFull(f"the engine cannot spill: {error}", "free some room and run it again") from error
         raise Fatal(f"the engine failed: {error}") from error
     except OSError as error:
+        if is_disk_full(error):
+            raise DiskFull(f"no room to copy lines: {error}", "free some room and run it again") from error
         raise Fatal(f"the engine cannot read its lines: {error}") from error

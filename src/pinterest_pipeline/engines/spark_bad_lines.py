@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _PLACE: Final = "_place"
 _ROW: Final = "_row"
 _WANTED: Final = "_wanted"
+_PLACES: Final = "array<struct<number: bigint, text: binary>>"
+LARGEST_BYTES: Final = 2**27
+"""Of a file that is read as a whole: several at a time lie in the memory of a JVM and of Python."""
 
 
 def quarantined(spark: "SparkSession", marked: "DataFrame", table: Table, branch: Branch) -> "DataFrame":
@@ -37,19 +40,24 @@ def with_reasons(bad: "DataFrame", table: Table, branch: Branch) -> "DataFrame":
 
 
 def _placed(spark: "SparkSession", unread: "DataFrame") -> "DataFrame":
-    """Lines of which nothing was read, found again in their files, each place of equal ones: rare."""
+    """Lines of which nothing was read, found again in their files, each place of equal ones: rare.
+
+    A file is read as a whole for that, so the lines of one that is too large for it get no number.
+    """
     from pyspark.sql import functions as f
 
     lines = unread.selectExpr(FILE, f"CAST({VALUE} AS BINARY) AS {VALUE}", "`_reason`")
     wanted = lines.groupBy(FILE).agg(f.collect_set(VALUE).alias(_WANTED), f.first("_reason").alias("_reason"))
-    files = [unglobbed(unquote(row[FILE])) for row in wanted.select(FILE).collect()]
-    contents = (
-        spark.read.format("binaryFile").load(files).selectExpr(f"_metadata.file_path AS {FILE}", "content")
-    )
-    places = f.udf(_places, "array<struct<number: bigint, text: binary>>", useArrow=False)
-    found = contents.join(wanted, FILE).select(FILE, "_reason", places("content", _WANTED).alias(_PLACE))
+    paths = [unglobbed(unquote(row[FILE])) for row in wanted.select(FILE).collect()]
+    files = spark.read.format("binaryFile").load(paths).withColumn(FILE, f.col("_metadata.file_path"))
+    small, large = (files.where(f"length {sign} {LARGEST_BYTES}") for sign in ("<=", ">"))
+    places = f.udf(_places, _PLACES, useArrow=False)
+    found = small.select(FILE, "content").join(wanted, FILE).withColumn(_PLACE, places("content", _WANTED))
+    numbered = found.select(FILE, "_reason", f.explode(_PLACE).alias(_PLACE))
+    place = f.expr(f"NAMED_STRUCT('number', CAST(NULL AS BIGINT), 'text', {VALUE})").alias(_PLACE)
+    others = lines.join(large.select(FILE), FILE).select(FILE, "_reason", place)
     name = f.element_at(f.split(FILE, "/"), -1)
-    return found.select(name.alias(FILE), "_reason", f.explode(_PLACE).alias(_PLACE))
+    return numbered.unionByName(others).withColumn(FILE, name)
 
 
 def _places(content: bytes, wanted: Sequence[bytes]) -> list[tuple[int, bytes]]:
@@ -63,8 +71,8 @@ def _rescued(placed: "DataFrame", table: Table, branch: Branch) -> "DataFrame":
 
     names = quarantine_schema(branch).names
 
-    def row(file: str, number: int, text: bytes, reason: str) -> tuple[Any, ...]:
-        where = f"line {number} of {unquote(file)}"
+    def row(file: str, number: int | None, text: bytes, reason: str) -> tuple[Any, ...]:
+        where = f"{'a line' if number is None else f'line {number}'} of {unquote(file)}"
         fields = {"table_name": table, "reason": reason, "raw": shown(bytes(text))}
         fields |= rescued(branch, where, bytes(text))
         return tuple(fields.get(name) for name in names)

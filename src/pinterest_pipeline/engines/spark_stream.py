@@ -67,13 +67,17 @@ class StreamTables:
         return self._named(names.QUARANTINE)
 
     def create(self, spark: "SparkSession") -> None:
-        """Make the tables that are not there, and keep their files few."""
+        """Make the tables that are not there, and keep their files few; add columns that older ones lack."""
         made = {self.name(table): clean_schema(table, "stream") for table in TABLES}
         for name, schema in {**made, self.quarantine(): quarantine_schema("stream")}.items():
             spark.sql(
                 f"CREATE TABLE IF NOT EXISTS {name} ({_columns(schema)}) USING DELTA"
                 " TBLPROPERTIES ('delta.autoOptimize.autoCompact' = 'true')"
             )
+            known = spark.sql(f"SELECT * FROM {name} LIMIT 0").columns
+            if new := [column for column in schema.names if column not in known]:
+                missing = [schema.field(column) for column in new]
+                spark.sql(f"ALTER TABLE {name} ADD COLUMNS ({_columns(missing)})")
 
     def writer(self, table: Table, checkpoint: str) -> "Callable[[DataFrame, int], None]":
         """What `foreachBatch` of the query with this checkpoint calls."""
@@ -144,11 +148,10 @@ def _transaction(spark: "SparkSession", application: str, version: int) -> Itera
         spark.conf.unset(f"{_TXN}txnVersion")
 
 
-def _columns(schema: "pa.Schema") -> str:
-    from pyspark.sql.pandas.types import from_arrow_schema
+def _columns(fields: "Iterable[pa.Field[Any]]") -> str:
+    from pyspark.sql.pandas.types import from_arrow_type
 
-    fields = from_arrow_schema(schema).fields
-    return ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in fields)
+    return ", ".join(f"`{field.name}` {from_arrow_type(field.type).simpleString()}" for field in fields)
 
 
 def trigger(text: str) -> dict[str, Any]:

@@ -58,8 +58,9 @@ class CatalogSchema:
 
     def replace(self, table: str, rows: DataFrame) -> None:
         """Let a table, by its full name, hold these rows and no others, in one commit."""
-        rows.createOrReplaceTempView(_ROWS)
-        rows.sparkSession.sql(f"CREATE OR REPLACE TABLE {table} USING delta AS SELECT * FROM {_ROWS}")
+        _ready(table, rows)
+        columns = ", ".join(f"`{name}`" for name in rows.sparkSession.read.table(table).columns)
+        rows.sparkSession.sql(f"INSERT OVERWRITE {table} SELECT {columns} FROM {_ROWS}")
 
     def _full_name(self, table: str) -> str:
         return ".".join(f"`{part.replace('`', '``')}`" for part in (self.catalog, self.schema, table))
@@ -67,9 +68,18 @@ class CatalogSchema:
 
 def _merge(table: str, rows: DataFrame, matched: str) -> None:
     """Insert the rows that do not match `matched`: the condition, and what to do with those that do."""
+    _ready(table, rows)
+    rows.sparkSession.sql(
+        f"MERGE INTO {table} AS target USING {_ROWS} AS source ON {matched} WHEN NOT MATCHED THEN INSERT *"
+    )
+
+
+def _ready(table: str, rows: DataFrame) -> None:
+    """Make the table if it is not there, add columns that one of an earlier version lacks."""
     rows.createOrReplaceTempView(_ROWS)
     spark = rows.sparkSession
     spark.sql(f"CREATE TABLE IF NOT EXISTS {table} USING delta AS SELECT * FROM {_ROWS} WHERE FALSE")
-    spark.sql(
-        f"MERGE INTO {table} AS target USING {_ROWS} AS source ON {matched} WHEN NOT MATCHED THEN INSERT *"
-    )
+    known = spark.read.table(table).columns
+    if new := [field for field in rows.schema if field.name not in known]:
+        columns = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in new)
+        spark.sql(f"ALTER TABLE {table} ADD COLUMNS ({columns})")

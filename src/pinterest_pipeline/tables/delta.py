@@ -214,7 +214,8 @@ class Table:
         """Know what the files hold; after a commit of ours there is nothing to read."""
         if self._known != handle.version():
             self._sums = _totals(handle)
-            self._contents.sync(pa.table(handle.get_add_actions(flatten=True)).to_pylist())
+            found = pa.table(handle.get_add_actions(flatten=True)).to_pylist()
+            self._contents.sync(found, keyed=not _is_append_only(handle))
 
     def _commit(
         self,

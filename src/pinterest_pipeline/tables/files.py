@@ -107,14 +107,16 @@ class Contents:
         self._folder = folder
         self._files: dict[str, DataFile] = {}
 
-    def sync(self, actions: Iterable[Mapping[str, Any]]) -> None:
+    def sync(self, actions: Iterable[Mapping[str, Any]], *, keyed: bool) -> None:
         """Know the files of these actions of the log and no others.
 
-        One is opened when a key may be in it, or when whoever wrote it did not say what it holds.
+        If keys are looked for, one is opened when a key may be in it, or when whoever wrote it did not say
+        what it holds.
         """
         named = {unquote(action["path"]): action for action in actions}
         self._files = {
-            name: self._files.get(name) or self._described(name, action) for name, action in named.items()
+            name: self._files.get(name) or self._described(name, action, keyed=keyed)
+            for name, action in named.items()
         }
 
     def replace(self, gone: Iterable[str], new: Iterable[DataFile]) -> None:
@@ -162,8 +164,10 @@ class Contents:
             file = self._files[file.name] = self._read(file.name, file.size)
         return file
 
-    def _described(self, name: str, action: Mapping[str, Any]) -> DataFile:
+    def _described(self, name: str, action: Mapping[str, Any], *, keyed: bool) -> DataFile:
         """A file as the log has it, unread if the log says enough."""
+        if not keyed:
+            return DataFile(name, action["size_bytes"], action.get("num_records") or 0, 1, 0)
         rows, low, high = (action.get(key) for key in ("num_records", f"min.{KEY}", f"max.{KEY}"))
         if isinstance(rows, int) and isinstance(low, int) and isinstance(high, int):
             return DataFile(name, action["size_bytes"], rows, low, high)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinterest_pipeline.cleaning.drift import SAYS, counted, kind_counts, rescued, rescued_block
+from pinterest_pipeline.cleaning.drift import SAYS, added, counted, kind_counts, rescued, rescued_block
 from pinterest_pipeline.records.names import TABLES, Table
 from pinterest_pipeline.records.schemas import RESCUED, SOURCE_COLUMNS
 
@@ -62,7 +62,7 @@ def test_a_number_keeps_its_spelling() -> None:
     assert rescued("geo", line) == '{"new":{"height":1.500e400}}'
 
 
-@pytest.mark.parametrize("line", [b"", b"no JSON", b"[]", b"\xff", b'{"_raw":"x","_offset":1}', b"{" * 5_000])
+@pytest.mark.parametrize("line", [b"", b"no JSON", b"[]", b"\xff", b'{"_raw":"x","_offset":1}'])
 def test_what_is_no_object_of_a_record_has_nothing_to_rescue(line: bytes) -> None:
     assert rescued("pin", line) is None
     assert rescued_block("pin", line + b"\n") is None
@@ -116,3 +116,35 @@ def test_names_without_end_are_counted_together() -> None:
     found = counted(f'{{"new":{{"f{n}":1}}}}' for n in range(3_000))
     assert sum(found.values()) == 3_000
     assert found["new (others)"] == 2_000
+
+
+@pytest.mark.parametrize(("table", "key"), [("pin", "ind"), ("user", "index"), ("geo", "ind")])
+def test_a_key_that_is_text_is_retyped_under_either_name(table: Table, key: str) -> None:
+    assert rescued_of(table, row(table, **{key: "5"})) == {"retyped": {key: "5"}}
+
+
+@pytest.mark.parametrize("blank", [b"\x0b", b"\x0c", b" \x0b\r"])
+def test_blanks_that_are_none_in_json_hide_nothing(blank: bytes) -> None:
+    line = blank + json.dumps(row("user", x=1)).encode() + blank
+    assert rescued("user", line) == '{"new":{"x":1}}'
+    block = rescued_block("user", line)
+    assert block is not None
+    assert block.startswith(b'{"_rescued_data":')
+
+
+def test_an_object_that_cannot_be_read_here_does_not_name_its_own_rescue() -> None:
+    deep = b'{"_rescued_data":"evil","d":' + b"[" * 5_000 + b"]" * 5_000 + b"}"
+    assert rescued_block("user", deep) == b'{"_rescued_data":null,' + deep[1:]
+
+
+def test_a_name_is_shown_short_and_without_signs_that_steer_a_terminal() -> None:
+    text = json.dumps({"new": {"\x1b]0;owned\x07": 1, "n" * 300: 2}})
+    short, long = sorted(counted([text]), key=len)
+    assert short == "new \ufffd]0;owned\ufffd"
+    assert long == f"new {'n' * 80}…"
+
+
+def test_sums_of_counts_are_as_bounded_as_counts() -> None:
+    many = [{f"new {start + n}": 1 for n in range(1_000)} for start in (0, 500)]
+    found = added(*many)
+    assert (len(found), sum(found.values())) == (1_001, 2_000)

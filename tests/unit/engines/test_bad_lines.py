@@ -175,3 +175,18 @@ def test_spoilt_lines_are_no_rows(engine: Engine, tmp_path: Path) -> None:
     assert {bad["raw"] for bad in found} == {text.decode(errors="backslashreplace") for text in SPOILT}
     expected = ("expected a JSON object", "expected JSON in sound Unicode")
     assert all(bad["reason"].endswith(expected) for bad in found)
+
+
+def test_the_lines_of_a_file_too_large_to_be_read_as_a_whole_have_no_number(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinterest_pipeline.engines.spark_bad_lines.LARGEST_BYTES", 30, raising=False)
+    (tmp_path / "large.json").write_bytes(b"no JSON at all\n" * 3 + b"neither\n")
+    (tmp_path / "small.json").write_bytes(b"no JSON\n")
+    files = [tmp_path / "large.json", tmp_path / "small.json"]
+    with engine.clean("pin", "batch", files) as result:
+        rows = result.quarantined.to_pylist()
+    assert sorted(row["raw"] for row in rows) == ["neither", "no JSON", *["no JSON at all"] * 3]
+    places = {row["raw"]: row["reason"].partition(":")[0] for row in rows}
+    assert places["no JSON"] == "line 1 of small.json"
+    assert places["neither"] in ("a line of large.json", "line 4 of large.json")

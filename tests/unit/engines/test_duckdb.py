@@ -1,5 +1,6 @@
 """What DuckDB alone does: its folder, its memory, its zone."""
 
+import errno
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from pinterest_pipeline.config import EngineSettings
 from pinterest_pipeline.engines.base import Answer
 from pinterest_pipeline.engines.duckdb import DuckDBEngine, _answer
-from pinterest_pipeline.errors import Fatal
+from pinterest_pipeline.errors import DiskFull, Fatal
 from tests.landing import answers_of, land
 
 
@@ -69,3 +70,13 @@ def test_no_bar_is_drawn_among_the_answers(tmp_path: Path, monkeypatch: pytest.M
         bars.append(engine._connection.sql("SELECT current_setting('enable_progress_bar')").fetchall())
         engine.answers({"pin": [], "geo": [], "user": []})
     assert bars == [[(False,)]] * 9
+
+
+def test_a_full_disk_is_told_when_lines_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pinterest_pipeline.engines.rescue._copied", full)
+    file = land(tmp_path / "pin.json", "batch", [{"index": 1, "colour": "red"}])
+    with DuckDBEngine(EngineSettings(threads=1), tmp_path / "spill") as engine, pytest.raises(DiskFull):
+        engine.clean("pin", "batch", [file])
