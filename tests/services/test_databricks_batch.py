@@ -174,7 +174,7 @@ def test_everything_anew_and_a_past_date(
     shown = run(spark, workspace, target, until="2020-01-31T00:00:00+00:00")["display"].shown
     assert [frame.count() for frame in shown[: len(load())]] == [0] * len(load())
     spark.sql(f"UPDATE {target.clean_table('pin')} SET _offset = 10000 + _offset")
-    with pytest.raises(Fatal, match="rows whose records no object has"):
+    with pytest.raises(Fatal, match="rows of pin whose records no object has"):
         run(spark, workspace, target, full_refresh="yes")
     with pytest.raises(BadInput, match="'soon' is no time"):
         run(spark, workspace, target, until="soon")
