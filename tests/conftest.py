@@ -76,7 +76,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
     """A Spark session on this machine, with Delta: what asks for it is a test of real parts (`services`)."""
     from pinterest_pipeline.engines.spark_session import spark_session
 
-    settings = EngineSettings(threads=2, spark_memory="1g")
+    settings = EngineSettings(threads=2)
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
             # A JVM for little data and few processors: it compiles and collects with little effort.

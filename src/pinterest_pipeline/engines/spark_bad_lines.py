@@ -1,6 +1,7 @@
 """The rows that could not be cleaned, as Spark DataFrames; the words for them are those of every engine."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -17,8 +18,8 @@ _PLACE: Final = "_place"
 _ROW: Final = "_row"
 _WANTED: Final = "_wanted"
 _PLACES: Final = "array<struct<number: bigint, text: binary>>"
-LARGEST_BYTES: Final = 2**27
-"""Of a file that is read as a whole: several at a time lie in the memory of a JVM and of Python."""
+MOST_BYTES: Final = 2**27
+"""Of files that are read as a whole: they lie in the memory of a JVM and of Python."""
 
 
 def quarantined(spark: "SparkSession", marked: "DataFrame", table: Table, branch: Branch) -> "DataFrame":
@@ -42,7 +43,8 @@ def with_reasons(bad: "DataFrame", table: Table, branch: Branch) -> "DataFrame":
 def _placed(spark: "SparkSession", unread: "DataFrame") -> "DataFrame":
     """Lines of which nothing was read, found again in their files, each place of equal ones: rare.
 
-    A file is read as a whole for that, so the lines of one that is too large for it get no number.
+    Files are read as a whole for that, and a hundred of them at once go to Python. So the smallest are, as
+    many as `MOST_BYTES` hold; the lines of the others get no number.
     """
     from pyspark.sql import functions as f
 
@@ -50,12 +52,15 @@ def _placed(spark: "SparkSession", unread: "DataFrame") -> "DataFrame":
     wanted = lines.groupBy(FILE).agg(f.collect_set(VALUE).alias(_WANTED), f.first("_reason").alias("_reason"))
     paths = [unglobbed(unquote(row[FILE])) for row in wanted.select(FILE).collect()]
     files = spark.read.format("binaryFile").load(paths).withColumn(FILE, f.col("_metadata.file_path"))
-    small, large = (files.where(f"length {sign} {LARGEST_BYTES}") for sign in ("<=", ">"))
+    sizes = sorted((row["length"], row[FILE]) for row in files.select("length", FILE).collect())
+    sums = accumulate(size for size, _ in sizes)
+    small = [file for (_, file), total in zip(sizes, sums, strict=True) if total <= MOST_BYTES]
     places = f.udf(_places, _PLACES, useArrow=False)
-    found = small.select(FILE, "content").join(wanted, FILE).withColumn(_PLACE, places("content", _WANTED))
+    read = files.where(f.col(FILE).isin(small)).select(FILE, "content")
+    found = read.join(wanted, FILE).withColumn(_PLACE, places("content", _WANTED))
     numbered = found.select(FILE, "_reason", f.explode(_PLACE).alias(_PLACE))
     place = f.expr(f"NAMED_STRUCT('number', CAST(NULL AS BIGINT), 'text', {VALUE})").alias(_PLACE)
-    others = lines.join(large.select(FILE), FILE).select(FILE, "_reason", place)
+    others = lines.where(~f.col(FILE).isin(small)).select(FILE, "_reason", place)
     name = f.element_at(f.split(FILE, "/"), -1)
     return numbered.unionByName(others).withColumn(FILE, name)
 

@@ -180,7 +180,7 @@ def test_spoilt_lines_are_no_rows(engine: Engine, tmp_path: Path) -> None:
 def test_the_lines_of_a_file_too_large_to_be_read_as_a_whole_have_no_number(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pinterest_pipeline.engines.spark_bad_lines.LARGEST_BYTES", 30, raising=False)
+    monkeypatch.setattr("pinterest_pipeline.engines.spark_bad_lines.MOST_BYTES", 30, raising=False)
     (tmp_path / "large.json").write_bytes(b"no JSON at all\n" * 3 + b"neither\n")
     (tmp_path / "small.json").write_bytes(b"no JSON\n")
     files = [tmp_path / "large.json", tmp_path / "small.json"]
