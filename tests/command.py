@@ -19,6 +19,6 @@ def pinpipe(
         env=environment() | (settings or {}),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
