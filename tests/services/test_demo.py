@@ -120,6 +120,7 @@ def test_a_working_folder_that_is_a_file_is_one_clear_message(tmp_path: Path) ->
     assert "file" in done.stderr
 
 
+@pytest.mark.timeout(900)
 def test_spark_gives_the_same_answers(tmp_path: Path) -> None:
     path = generated(tmp_path, 60)
     printed = demo(tmp_path, "--posts", str(path), "--spark")
