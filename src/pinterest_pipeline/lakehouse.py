@@ -3,7 +3,7 @@
 Nothing is cached, for serverless compute refuses it.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial, reduce
 from typing import Final
 
@@ -15,6 +15,7 @@ from pinterest_pipeline.engines import spark_frames as frames
 from pinterest_pipeline.engines.spark_lines import LINE_END, lines_of
 from pinterest_pipeline.errors import BadInput, Fatal
 from pinterest_pipeline.records import names
+from pinterest_pipeline.records.moments import milliseconds
 from pinterest_pipeline.records.names import TABLES, Table
 from pinterest_pipeline.tables.catalog import CatalogSchema
 
@@ -107,7 +108,7 @@ def _milliseconds(moment: str) -> int:
         found = datetime.fromisoformat(moment)
     except ValueError:
         raise BadInput(f"'{moment}' is no time", "write it as 2026-01-31 or 2026-01-31T12:00:00") from None
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+    return milliseconds(found)
 
 
 def _cleaned(spark: SparkSession, objects: str, target: CatalogSchema, table: Table) -> DataFrame:

@@ -2,13 +2,14 @@
 
 import json
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pinterest_pipeline.config import load_settings
+from pinterest_pipeline.records.moments import milliseconds
 from pinterest_pipeline.terminal import out
 
 Config = Annotated[Path | None, typer.Option(help="Properties file of a Confluent S3 sink, read unchanged.")]
@@ -57,9 +58,7 @@ def sink(
 
 
 def _milliseconds(moment: datetime | None) -> int | None:
-    if moment is None:
-        return None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return None if moment is None else milliseconds(moment)
 
 
 def replay(

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from pinterest_pipeline.config import Settings, load_settings
+from pinterest_pipeline.records.moments import milliseconds
 from pinterest_pipeline.records.names import Branch, Table
 from pinterest_pipeline.terminal import err, show_answer, show_drift, steps
 
@@ -60,10 +61,6 @@ def _settings(engine: str | None) -> Settings:
     return load_settings(**({"engine": {"name": engine}} if engine else {}))
 
 
-def _milliseconds(moment: datetime) -> int:
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
 def _show_loaded(loaded: "Mapping[Table, Loaded]") -> None:
     for table, result in loaded.items():
         if result.read:
@@ -100,7 +97,7 @@ def analyse(
             found = answers(workspace, engine, branch)
         else:
             with steps() as progress:
-                found = past_answers(workspace, engine, _milliseconds(until), progress)
+                found = past_answers(workspace, engine, milliseconds(until), progress)
     if csv:
         write_csvs(found, csv)
     if as_json:

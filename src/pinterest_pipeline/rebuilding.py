@@ -112,8 +112,8 @@ def _check_covered(workspace: Workspace, made: Rebuilt, table: TableName) -> Non
     starts: dict[int, list[int]] = {}
     for found in made.objects[table]:
         starts.setdefault(found.name.partition, []).append(found.name.start)
-    old = _largest([(now, False), (workspace.quarantine("batch"), True)], table, starts)
-    new = _largest([(made.tables[table], False), (made.quarantine, True)], table, starts)
+    old = _largest(now, workspace.quarantine("batch"), table, starts)
+    new = _largest(made.tables[table], made.quarantine, table, starts)
     store, lost = workspace.objects(), set[str]()
     for (partition, start), offset in old.items():
         one = by_start.get((partition, start))
@@ -135,16 +135,12 @@ def _check_covered(workspace: Workspace, made: Rebuilt, table: TableName) -> Non
 
 
 def _largest(
-    tables: Sequence[tuple[Table, bool]], table: TableName, starts: Mapping[int, Sequence[int]]
+    clean: Table, quarantine: Table, table: TableName, starts: Mapping[int, Sequence[int]]
 ) -> dict[tuple[int, int], int]:
-    """The largest offset among the rows that lie in each object, by partition and start; -1: in none.
-
-    Of each table it is said whether it holds the rows of other tables too.
-    """
+    """The largest offset among the rows that lie in each object, by partition and start; -1: in none."""
     found: dict[tuple[int, int], int] = {}
-    for source, is_shared in tables:
-        files = source.files()
-        condition = ds.field("table_name") == table if is_shared else None
+    own = ds.field("table_name") == table  # the quarantine is one for all tables
+    for files, condition in ((clean.files(), None), (quarantine.files(), own)):
         stored = ds.dataset(files, format="parquet") if files else None
         for batch in stored.to_batches(columns=_PLACE, filter=condition) if stored else ():
             rows: Any = pa.Table.from_batches([batch]).drop_null()

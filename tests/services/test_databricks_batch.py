@@ -71,10 +71,12 @@ def posts(count: int) -> list[JsonPost]:
     return [{table: wire_row(post[table]) for table in TABLES} for post in generate(count)]
 
 
-def send_bad(workspace: Workspace) -> None:
+def land_with_bad(workspace: Workspace, count: int) -> None:
+    append(workspace, posts(count))
     log = workspace.topics_log()
     log.append(names.topic(workspace.settings.pipeline_id, "pin"), [Record(value) for value in BAD]).result()
     log.close()
+    land(workspace)
 
 
 def by_ind(frame: DataFrame) -> Rows:
@@ -95,8 +97,9 @@ def check(spark: SparkSession, workspace: Workspace, target: CatalogSchema, show
     )
     titles = [f"<h3>{analysis.number}. {analysis.question}</h3>" for analysis in load()]
     assert shown["displayHTML"].shown == titles
-    frames = shown["display"].shown
-    for analysis, frame in zip(load(), frames[: len(load())], strict=True):
+    frames, others = shown["display"].shown[: len(load())], shown["display"].shown[len(load()) :]
+    assert [frame.columns[-1] for frame in others] == ["count", *["_rescued_data"] * len(TABLES)]
+    for analysis, frame in zip(load(), frames, strict=True):
         assert frame.toArrow().to_pylist() == expected[analysis.name]
 
 
@@ -113,9 +116,7 @@ def versions(spark: SparkSession, target: CatalogSchema) -> list[int]:
 def test_it_loads_what_is_new_and_gives_the_answers_of_pinpipe(
     spark: SparkSession, workspace: Workspace, target: CatalogSchema
 ) -> None:
-    append(workspace, posts(60))
-    send_bad(workspace)
-    land(workspace)
+    land_with_bad(workspace, 60)
     check(spark, workspace, target, run(spark, workspace, target))
     before = versions(spark, target)
     run(spark, workspace, target)
@@ -134,9 +135,7 @@ def test_it_loads_what_is_new_and_gives_the_answers_of_pinpipe(
 def test_whatever_write_it_dies_in_each_record_is_loaded_once(
     spark: SparkSession, workspace: Workspace, target: CatalogSchema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append(workspace, posts(30))
-    send_bad(workspace)
-    land(workspace)
+    land_with_bad(workspace, 30)
     for write in ("set_aside", "upsert"):
         for after in (False, True):
             with monkeypatch.context() as patch:
@@ -160,9 +159,7 @@ def _die(patch: pytest.MonkeyPatch, name: str, *, after: bool) -> None:
 def test_everything_anew_and_a_past_date(
     spark: SparkSession, workspace: Workspace, target: CatalogSchema
 ) -> None:
-    append(workspace, posts(30))
-    send_bad(workspace)
-    land(workspace)
+    land_with_bad(workspace, 30)
     run(spark, workspace, target)
     before_drift = target.clean_table("user")  # as a version of the package left it that knew no drift
     spark.sql(f"ALTER TABLE {before_drift} SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')")

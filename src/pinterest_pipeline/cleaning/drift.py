@@ -51,8 +51,7 @@ def rescued_block(table: Table, block: bytes) -> bytes | None:
 
 def rescued(table: Table, line: bytes) -> str | None:
     """The rescued text of one line; None when every field is as expected or the line is no JSON object."""
-    fields = _unexpected(table, line)
-    return _text(table, fields) if fields else None
+    return _text(table, _unexpected(table, line))
 
 
 def counted(texts: Iterable[str]) -> dict[str, int]:
@@ -107,17 +106,15 @@ def _unexpected(table: Table, line: bytes) -> dict[str, msgspec.Raw] | None:
 
 def _rescued_line(table: Table, line: bytes) -> bytes:
     """The field comes first, for of two with one name the first counts."""
-    fields = _unexpected(table, line)
-    text = _text(table, fields) if fields else None
-    if text is None and fields is not None:
-        return line
-    opened = line.strip()
-    if not opened.startswith(b"{"):
+    fields, opened = _unexpected(table, line), line.strip()
+    text = _text(table, fields)
+    is_as_it_was = text is None and fields is not None
+    if is_as_it_was or not opened.startswith(b"{"):
         return line
     return _encoder.encode({RESCUED: text})[:-1] + b"," + opened[1:]
 
 
-def _text(table: Table, fields: Mapping[str, msgspec.Raw]) -> str | None:
+def _text(table: Table, fields: Mapping[str, msgspec.Raw] | None) -> str | None:
     if not fields or fields.keys() & {RAW, RAW_BASE64}:
         return None
     columns = SOURCE_COLUMNS[table]

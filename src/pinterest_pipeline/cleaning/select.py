@@ -69,8 +69,10 @@ def clean_steps(table: Table, branch: Branch, carry: Sequence[str] = ()) -> tupl
 
 
 def is_before(moment: int | None) -> str:
-    """Spark SQL over the result of `clean_select`: whether a row counts when only what came before
-    `moment` (milliseconds since 1970) does; one without a time stays, for it belongs in quarantine."""
+    """Spark SQL over the result of `clean_select`: whether a row came before a moment (ms since 1970).
+
+    One without a time stays, for it belongs in quarantine; without a moment all stay.
+    """
     return "TRUE" if moment is None else f"(`_timestamp` IS NULL OR `_timestamp` < {moment})"
 
 

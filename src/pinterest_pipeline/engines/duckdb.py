@@ -105,7 +105,7 @@ class DuckDBCleaned:
         """Clean the keys of `files`, which may be copies; the values are the files as they were."""
         self._connection = connection
         self._files = files
-        self._counts = is_before(before).replace("`", '"')
+        self._is_wanted = is_before(before).replace("`", '"')
         self._name = name
         self._losers = f"{name}_losers"
         self._table: Table = table
@@ -114,7 +114,7 @@ class DuckDBCleaned:
         # Only a bad row must still know its file.
         file = f"CASE WHEN _reason IS NOT NULL THEN {_FILE} END AS {_FILE}"
         kept = f"SELECT * EXCLUDE (_ind) REPLACE ({file}) FROM ({_cleaning(table, branch, _FILE)})"
-        connection.execute(f"CREATE TABLE {name} AS {kept} WHERE {self._counts}")
+        connection.execute(f"CREATE TABLE {name} AS {kept} WHERE {self._is_wanted}")
         self.read, self.good, distinct = self._figures()
         losers = self._older() if distinct < self.good else "SELECT 0 AS loser LIMIT 0"
         connection.execute(f"CREATE TABLE {self._losers} AS {losers}")
@@ -198,7 +198,7 @@ class DuckDBCleaned:
         _show_raw(self._connection, self._table, self._branch, [file], place)
         columns = ", ".join([_PLACE, "_reason", "_ind", *POSITION_COLUMNS[self._branch]])
         cleaned = _cleaning(self._table, self._branch, _PLACE)
-        sql = f"SELECT {columns} FROM ({cleaned}) WHERE _reason IS NOT NULL AND {self._counts}"
+        sql = f"SELECT {columns} FROM ({cleaned}) WHERE _reason IS NOT NULL AND {self._is_wanted}"
         self._connection.execute("SET preserve_insertion_order = true")
         try:
             found = self._connection.execute(sql).fetchall()

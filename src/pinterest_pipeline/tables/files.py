@@ -115,7 +115,7 @@ class Contents:
         """
         named = {unquote(action["path"]): action for action in actions}
         self._files = {
-            name: self._files.get(name) or self._described(name, action, keyed=keyed)
+            name: self._files.get(name) or self._from_log(name, action, keyed=keyed)
             for name, action in named.items()
         }
 
@@ -164,7 +164,7 @@ class Contents:
             file = self._files[file.name] = self._read(file.name, file.size)
         return file
 
-    def _described(self, name: str, action: Mapping[str, Any], *, keyed: bool) -> DataFile:
+    def _from_log(self, name: str, action: Mapping[str, Any], *, keyed: bool) -> DataFile:
         """A file as the log has it, unread if the log says enough."""
         if not keyed:
             return DataFile(name, action["size_bytes"], action.get("num_records") or 0, 1, 0)
