@@ -148,11 +148,11 @@ def show_drift(table: str, drift: Mapping[str, int]) -> None:
     if not drift:
         return
     most = sorted(drift.items(), key=lambda item: -item[1])
-    named = ", ".join(f"{kind.replace('_', ' ')} ({count:,} times)" for kind, count in most[:_ROWS_SHOWN])
+    parts = [(*key.partition(" "), count) for key, count in most[:_ROWS_SHOWN]]
+    named = ", ".join(f"{kind.replace('_', ' ')} {field} ({count:,})" for kind, _, field, count in parts)
     more = f" and {len(most) - _ROWS_SHOWN:,} more" if len(most) > _ROWS_SHOWN else ""
-    err.print(
-        f"{table}: fields not as expected, kept in _rescued_data: {escape(named)}{more}", soft_wrap=True
-    )
+    shown = f"{escape(named)}{more}"
+    err.print(f"{table}: fields not as expected, kept in _rescued_data: {shown}", soft_wrap=True)
 
 
 def show_lags(lags: "Sequence[Lag]") -> None:
