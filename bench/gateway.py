@@ -12,15 +12,18 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bench import slow_clients
 from bench.gateway_process import TOPIC, open_log
 from pinterest_pipeline.config import Settings
 from pinterest_pipeline.eventlog.base import Record
+
+if TYPE_CHECKING:
+    from confluent_kafka import Producer
 
 SECONDS = 5
 VALUE = json.dumps({"index": 1, "text": "x" * 420}).encode()
@@ -118,7 +121,16 @@ def _client(address: str) -> float:
         assert error is None
         told += 1
 
-    started = time.perf_counter()
+    for _ in range(2):  # once for a JVM that is slow at first
+        started, told = time.perf_counter(), 0
+        _produce_all(producer, delivered)
+        assert told == RAW_RECORDS
+    rate = RAW_RECORDS / (time.perf_counter() - started)
+    print(f"{'kafka, its own idempotent client':42} {rate:>9,.0f} records/s", flush=True)
+    return rate
+
+
+def _produce_all(producer: "Producer", delivered: Callable[[object, object], None]) -> None:
     for _ in range(RAW_RECORDS):
         while True:
             try:
@@ -128,10 +140,6 @@ def _client(address: str) -> float:
                 producer.poll(0.01)
         producer.poll(0)
     producer.flush()
-    assert told == RAW_RECORDS
-    rate = RAW_RECORDS / (time.perf_counter() - started)
-    print(f"{'kafka, its own idempotent client':42} {rate:>9,.0f} records/s", flush=True)
-    return rate
 
 
 @contextmanager

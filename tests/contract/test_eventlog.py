@@ -178,7 +178,7 @@ def test_a_successor_made_by_another_instance_is_seen(log: EventLog, open_log: O
 
 def test_everything_is_there_after_reopening(log: EventLog, open_log: Opener) -> None:
     log.create(PIN, 2)
-    receipts(log, [Record(b"%d" % number) for number in range(10)])
+    receipts(log, [Record(b"%d" % number, partition=number % 2) for number in range(10)])
     log.commit("sink", PIN, {1: 4})
     before, known = everything(log), log.describe(PIN)
     log.close()

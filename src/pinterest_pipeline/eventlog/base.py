@@ -24,7 +24,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     value: bytes | None
     key: bytes | None = None
     partition: int | None = None
-    """The partition asked for; None leaves it to the key, or to round robin without one."""
+    """The partition asked for; None leaves it to the key; without one, partitions take turns."""
     timestamp: int | None = None
     """Milliseconds since 1970; None is the time of the append."""
     headers: Headers = ()

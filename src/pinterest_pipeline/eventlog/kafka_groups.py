@@ -1,15 +1,15 @@
 """Groups of consumers and their committed positions, through the admin API of a cluster."""
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import ConsumerGroupDescription
 
 from pinterest_pipeline.errors import UnknownGroup, UnknownPartition
 from pinterest_pipeline.eventlog.base import Group, GroupMember
 from pinterest_pipeline.eventlog.kafka_admin import Admin
-from pinterest_pipeline.eventlog.kafka_errors import translated
 from pinterest_pipeline.eventlog.kafka_positions import Positions
 
 
@@ -64,15 +64,30 @@ class Groups:
             return
         parts = [TopicPartition(topic, part, offset) for part, offset in positions.items()]
         asked = [ConsumerGroupTopicPartitions(group, parts)]
-        answered = self._admin.of_coordinator(
-            lambda client, seconds: client.alter_consumer_group_offsets(asked, request_timeout=seconds)[
-                group
-            ],
+        self._admin.of_coordinator(
+            lambda client, seconds: _kept(
+                client.alter_consumer_group_offsets(asked, request_timeout=seconds)[group]
+            ),
             topic,
         )
-        for kept in answered.topic_partitions:
-            if kept.error is not None:
-                raise translated(kept.error, topic, self._admin.kafka)
+
+
+def _kept(asked: "Future[ConsumerGroupTopicPartitions]") -> "Future[None]":
+    """A commit that fails as the first of its partitions: also with what passes, said of each of them."""
+    kept: Future[None] = Future()
+
+    def note(answered: "Future[ConsumerGroupTopicPartitions]") -> None:
+        problem = answered.exception()
+        if problem is None:
+            errors = [part.error for part in answered.result().topic_partitions or () if part.error]
+            problem = KafkaException(errors[0]) if errors else None
+        if problem is not None:
+            kept.set_exception(problem)
+        else:
+            kept.set_result(None)
+
+    asked.add_done_callback(note)
+    return kept
 
 
 def _parts(parts: Iterable[Any]) -> tuple[tuple[str, int], ...]:

@@ -9,6 +9,10 @@ from pinterest_pipeline.eventlog.kafka_admin import Admin
 from pinterest_pipeline.eventlog.kafka_request import Request
 
 _FRESH_SECONDS: Final = 10.0
+_STAY_MS: Final = 10
+"""What has no key goes to one partition for so long, as with Kafka's own producers (KIP-480, librdkafka's
+`sticky.partitioning.linger.ms`). With a turn for each record, every partition has a request of its own,
+and the brokers' work for a record doubles."""
 _BEFORE, _AFTER = "message.timestamp.before.max.ms", "message.timestamp.after.max.ms"
 _NO_LIMIT: Final = 2**63 - 1
 
@@ -16,7 +20,7 @@ _NO_LIMIT: Final = 2**63 - 1
 class Topic:
     """A topic as it was a moment ago, and whose turn it is among its partitions."""
 
-    __slots__ = ("_seen", "_turn", "after_ms", "before_ms", "ends", "id", "partitions")
+    __slots__ = ("_seen", "_turn", "_turned", "after_ms", "before_ms", "ends", "id", "partitions")
 
     def __init__(self, topic_id: str, partitions: int, before_ms: int, after_ms: int, turn: int = 0) -> None:
         self.id = topic_id
@@ -27,6 +31,7 @@ class Topic:
         """For each partition an offset that its end has reached; None is not asked yet."""
         self._seen = time.monotonic()
         self._turn = turn % partitions
+        self._turned = 0
 
     @classmethod
     def found(cls, admin: Admin, name: str, before: "Topic | None", with_ends: bool) -> "Topic":
@@ -65,7 +70,7 @@ class Topic:
         `now` is in milliseconds since 1970, `largest` the most bytes of key and value.
         """
         places: list[int | Refusal] = []
-        partitions, turn = self.partitions, self._turn
+        partitions, turn = self.partitions, self._turn_at(now)
         for record in records:
             key, value, partition = record.key, record.value, record.partition
             size = (len(key) if key else 0) + (len(value) if value else 0)
@@ -80,9 +85,12 @@ class Topic:
                 places.append(partitioner(key, partitions))
             else:
                 places.append(turn)
-                turn = turn + 1 if turn + 1 < partitions else 0
-        self._turn = turn
         return places
+
+    def _turn_at(self, now: int) -> int:
+        if not 0 <= now - self._turned < _STAY_MS:
+            self._turn, self._turned = (self._turn + 1) % self.partitions, now
+        return self._turn
 
     def _refusal(self, record: Record, size: int, now: int, largest: int) -> Refusal | None:
         if size > largest:

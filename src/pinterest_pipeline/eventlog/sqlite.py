@@ -7,7 +7,7 @@ a lock that all instances of the file share. Reads have connections of their own
 import os
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -78,27 +78,24 @@ class SqliteEventLog:
         self, topic: str, records: Sequence[Record], once: Once | None = None
     ) -> Future[list[Receipt | Refusal]]:
         return self._writer.submit(
-            lambda transaction: place(transaction, topic, records, once, self._choose_all, now_ms()),
+            lambda transaction: place(transaction, topic, records, once, self._choose, now_ms()),
             RECORD_OVERHEAD * len(records) + sum(map(record_size, records)),
             once.key if once else None,
         )
 
-    def _choose_all(
-        self, topic_id: int, partitions: int, records: Sequence[Record]
-    ) -> Iterator[int | Refusal]:
-        return (self._choose(topic_id, partitions, record) for record in records)
-
-    def _choose(self, topic_id: int, partitions: int, record: Record) -> int | Refusal:
-        if refusal := self._wrong(record):
-            return refusal
-        if record.partition is not None:
-            if 0 <= record.partition < partitions:
-                return record.partition
-            reason = f"there is no partition {record.partition}, the last one is {partitions - 1}"
-            return Refusal("unknown_partition", reason)
-        if record.key is not None:
-            return self._partitioner(record.key, partitions)
-        return self._turn(topic_id) % partitions
+    def _choose(self, topic_id: int, partitions: int, records: Sequence[Record]) -> list[int | Refusal]:
+        """The partition of each record; those of a request that have no key stay together, as one batch."""
+        turn = self._turn(topic_id) % partitions
+        chosen: list[int | Refusal] = []
+        for record in records:
+            key, partition = record.key, record.partition
+            if (refusal := self._wrong(record)) is not None:
+                chosen.append(refusal)
+            elif partition is not None:
+                chosen.append(partition if 0 <= partition < partitions else _absent(partition, partitions))
+            else:
+                chosen.append(turn if key is None else self._partitioner(key, partitions))
+        return chosen
 
     def _wrong(self, record: Record) -> Refusal | None:
         """What is wrong with a record, wherever it goes."""
@@ -222,6 +219,11 @@ class SqliteEventLog:
         self._readers.close()
         self._connection.close()
         self._lock.close()
+
+
+def _absent(partition: int, partitions: int) -> Refusal:
+    reason = f"there is no partition {partition}, the last one is {partitions - 1}"
+    return Refusal("unknown_partition", reason)
 
 
 def record_size(record: Record) -> int:

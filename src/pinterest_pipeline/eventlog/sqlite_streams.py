@@ -76,7 +76,8 @@ class SqliteStreamLog(SqliteEventLog):
 
             def choose(topic_id: int, _: int, records: Sequence[Record]) -> list[int | Refusal]:
                 keys = hash_keys or [None] * len(records)
-                chosen = [self._owner(topic_id, shards, *pair) for pair in zip(records, keys, strict=True)]
+                turn = shards.numbers[self._turn(topic_id) % len(shards.numbers)]
+                chosen = [self._owner(turn, shards, *pair) for pair in zip(records, keys, strict=True)]
                 return self._throttled(stream, shards, records, chosen, now)
 
             return place(transaction, stream, records, once, choose, now)
@@ -84,8 +85,8 @@ class SqliteStreamLog(SqliteEventLog):
         size = RECORD_OVERHEAD * len(records) + sum(map(record_size, records))
         return self._writer.submit(work, size, once.key if once else None)
 
-    def _owner(self, topic_id: int, shards: OpenShards, record: Record, key: str | None) -> int | Refusal:
-        """The number of the open shard that a record goes to."""
+    def _owner(self, turn: int, shards: OpenShards, record: Record, key: str | None) -> int | Refusal:
+        """The number of the open shard that a record goes to; `turn` is that of one without a key."""
         if refusal := self._wrong(record):
             return refusal
         if record.partition is not None:
@@ -93,7 +94,7 @@ class SqliteStreamLog(SqliteEventLog):
                 return record.partition
             return Refusal("unknown_partition", f"there is no open shard {shard_id(record.partition)}")
         if key is None and record.key is None:
-            return shards.numbers[self._turn(topic_id) % len(shards.numbers)]
+            return turn
         return shards.numbers[shards.place_of(key or hash_key(record.key or b""))]
 
     def _throttled(

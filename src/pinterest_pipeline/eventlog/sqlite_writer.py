@@ -4,7 +4,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -223,7 +223,7 @@ def place(
     topic_name: str,
     records: Sequence[Record],
     once: Once | None,
-    choose: Callable[[int, int, Sequence[Record]], Iterable[int | Refusal]],
+    choose: Callable[[int, int, Sequence[Record]], Sequence[int | Refusal]],
     now: int,
 ) -> Outcomes:
     """Add records where `choose(topic id, partitions, records)` says, but for those that it refuses.
@@ -235,12 +235,11 @@ def place(
     topic = transaction.topic(topic_name)
     if once and (known := transaction.requests.outcomes(topic.id, once)) is not None:
         return known
-    outcomes: Outcomes = []
-    for record, chosen in zip(records, choose(topic.id, len(topic.partitions), records), strict=True):
-        if isinstance(chosen, Refusal):
-            outcomes.append(chosen)
-        else:
-            outcomes.append(transaction.add(topic, chosen, record, now))
+    add = transaction.add
+    outcomes: Outcomes = [
+        chosen if isinstance(chosen, Refusal) else add(topic, chosen, record, now)
+        for record, chosen in zip(records, choose(topic.id, len(topic.partitions), records), strict=True)
+    ]
     if once:
         transaction.requests.remember(topic.id, once, outcomes)
     return outcomes

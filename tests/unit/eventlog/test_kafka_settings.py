@@ -69,23 +69,21 @@ def test_a_record_that_is_not_known_to_be_refused_may_have_landed(code: int, exp
     assert refusal(KafkaError(code)).code == expected
 
 
-def placed(records: list[Record], topic: Topic) -> list[object]:
-    places = topic.places(records, NOW, lambda key, partitions: len(key) % partitions, 10)
+def placed(records: list[Record], topic: Topic, now: int = NOW) -> list[object]:
+    places = topic.places(records, now, lambda key, partitions: len(key) % partitions, 10)
     return [place.code if isinstance(place, Refusal) else place for place in places]
 
 
 def test_records_are_placed_by_partition_key_or_turn() -> None:
     topic = Topic("id", 3, before_ms=1_000, after_ms=100)
-    records = [
-        Record(b""),
-        Record(b"", partition=1),
-        Record(b"", b"kk"),
-        Record(b""),
-        Record(b""),
-        Record(b""),
-    ]
-    assert placed(records, topic) == [0, 1, 2, 1, 2, 0]
-    assert placed([Record(b"")], topic) == [1]
+    records = [Record(b""), Record(b"", partition=2), Record(b"", b"kk"), Record(b"")]
+    assert placed(records, topic) == [1, 2, 2, 1]
+
+
+def test_what_has_no_key_stays_with_a_partition_for_a_moment() -> None:
+    topic = Topic("id", 3, before_ms=1_000, after_ms=100)
+    times = [NOW, NOW + 9, NOW + 10, NOW + 19, NOW + 5_000, NOW - 5_000]
+    assert [placed([Record(b"")], topic, time) for time in times] == [[1], [1], [2], [2], [0], [1]]
 
 
 def test_what_a_topic_does_not_take_is_refused_here() -> None:
@@ -100,7 +98,7 @@ def test_what_a_topic_does_not_take_is_refused_here() -> None:
         Record(None, partition=2),
         Record(None, partition=-1),
     ]
-    assert placed(large, topic) == [0, "record_too_large", "unknown_partition", "unknown_partition"]
+    assert placed(large, topic) == [1, "record_too_large", "unknown_partition", "unknown_partition"]
 
 
 def threads_of_librdkafka() -> int:
