@@ -25,9 +25,9 @@ spark: .venv/.spark  ## add Spark, with Delta and a Java
 
 setup: .venv/.dev  ## make the environment (.venv) from uv.lock, with the developers' tools
 
-test: .venv/.dev  ## run every test, with branch coverage
+test: .venv/.dev  ## run every test in two processes, with branch coverage
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m coverage run -m pytest $(ARGS)
+	@$(BIN)/python -m coverage run -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 	@$(BIN)/python -m coverage combine -q
 	@$(BIN)/python -m coverage report
 

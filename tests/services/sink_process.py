@@ -135,7 +135,9 @@ class Proof:
             for number in range(self._sent, self._sent + count)
         ]
         self._sent += count
-        outcomes = self.log.append(self.topic, [Record(value) for value in values]).result(30)
+        partitions = len(self.log.ends(self.topic))
+        records = [Record(value, partition=number % partitions) for number, value in enumerate(values)]
+        outcomes = self.log.append(self.topic, records).result(30)
         for value, outcome in zip(values, outcomes, strict=True):
             assert isinstance(outcome, Receipt)
             self._acknowledged[outcome.partition, outcome.offset] = value

@@ -56,10 +56,10 @@ class Stage:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def send(self, count: int) -> None:
-        """Some posts again and again, and one record in ten that is none."""
+        """Some posts again and again, and one record in ten, but at least one, that is none."""
         for _ in range(count // 20):
             inds = [self._chance.randrange(300) for _ in range(20)]
-            bad = [self._chance.random() < 0.1 for _ in inds]
+            bad = [self._chance.random() < 0.1 for _ in inds[1:]] + [True]
             records = [
                 Record(b"no json" if is_bad else b'{"ind":%d,"age":30}' % ind, b"%d" % ind)
                 for ind, is_bad in zip(inds, bad, strict=True)
@@ -91,7 +91,7 @@ class Stage:
                 subprocess.Popen(
                     [sys.executable, "-m", "pinterest_pipeline", "stream", *arguments],
                     cwd=self.folder,
-                    env=environment() | settings,
+                    env=environment() | settings | {"PYTHONFAULTHANDLER": "1"},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -99,12 +99,21 @@ class Stage:
             )
         return self._processes[-1]
 
+    def ended(self, process: "subprocess.Popen[bytes]") -> int:
+        """The code of a process that ends by itself; one that hangs says where."""
+        try:
+            return process.wait(DEADLINE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)
+            process.wait()
+            pytest.fail(f"it hangs (seed {SEED}): {self.says()[-10_000:]}")
+
     def says(self) -> str:
         return (self.folder / "stream.log").read_text(errors="replace")
 
     def holds(self) -> None:
         """The tables are exactly what was acknowledged, and `pinpipe verify` finds the same."""
-        assert self.start("--until-empty").wait(DEADLINE_SECONDS) == 0, self.says()[-3_000:]
+        assert self.ended(self.start("--until-empty")) == 0, self.says()[-3_000:]
         rows = self.workspace.table("stream", "user").head(1_000_000)
         found = {row["ind"]: (row["_shard"], row["_sequence"]) for row in rows}
         assert len(found) == len(rows)
@@ -137,7 +146,7 @@ def test_killed_at_every_step_it_loses_and_doubles_nothing(stage: Stage) -> None
         stage.send(200 if is_late else 20)
         stage.reshape()
         stage.send(20)
-        assert stage.start(crash_at=point).wait(DEADLINE_SECONDS) == -signal.SIGKILL, point
+        assert stage.ended(stage.start(crash_at=point)) == -signal.SIGKILL, point
     stage.holds()
 
 
@@ -172,7 +181,7 @@ def test_a_full_disk_is_said_and_costs_nothing(small_disk: Path, tmp_path: Path)
     ballast = small_disk / "ballast"
     with suppress(OSError):
         ballast.write_bytes(bytes(8 * 2**20))  # as much as there is room for
-    assert stage.start("--until-empty").wait(DEADLINE_SECONDS) == 6, stage.says()
+    assert stage.ended(stage.start("--until-empty")) == 6, stage.says()
     assert "error:" in stage.says()
     ballast.unlink()
     stage.holds()

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from pinterest_pipeline.config import Settings, load_settings
 from pinterest_pipeline.errors import AlreadyRunning, BadInput
-from pinterest_pipeline.eventlog.base import Record
+from pinterest_pipeline.eventlog.base import EventLog, Record
 from pinterest_pipeline.landing import (
     connector_description,
     own_topics,
@@ -50,18 +50,23 @@ def land(workspace: Workspace, first: int, last: int) -> None:
     for table in TABLES:
         topic = names.topic(workspace.settings.pipeline_id, table)
         rows = [wire_row(post[table]) for post in POSTS[first:last]]
-        log.append(topic, [Record(msgspec.json.encode(row)) for row in rows]).result()
+        records = [Record(msgspec.json.encode(row), b"%d" % number) for number, row in enumerate(rows)]
+        log.append(topic, records).result()
     stop = threading.Event()
     thread = threading.Thread(target=run_sink, args=(workspace, stop))
     thread.start()
     deadline = time.monotonic() + 30
-    for topic in own_topics(workspace.settings):
-        while log.committed("sink", topic) != log.ends(topic) and time.monotonic() < deadline:
-            stop.wait(0.01)
+    while not all(topics := [is_landed(log, topic) for topic in own_topics(workspace.settings)]):
+        assert time.monotonic() < deadline, topics
+        stop.wait(0.01)
     stop.set()
     thread.join()
-    assert all(log.committed("sink", topic) == log.ends(topic) for topic in own_topics(workspace.settings))
     log.close()
+
+
+def is_landed(log: EventLog, topic: str) -> bool:
+    committed = log.committed("sink", topic)
+    return all(committed.get(partition, 0) == end for partition, end in log.ends(topic).items())
 
 
 def load(workspace: Workspace) -> int:
