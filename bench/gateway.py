@@ -110,7 +110,7 @@ def _raw(home: str, folder: Path) -> float:
 
 
 def _client(address: str) -> float:
-    """Records a second of Kafka's own client, idempotent, acks=all, told of each record; warm, as the server."""
+    """Records a second of Kafka's own client, warm: idempotent, acks=all, told of each record."""
     from confluent_kafka import Producer
 
     settings = {"bootstrap.servers": address, "enable.idempotence": True, "acks": "all", "linger.ms": 1}
