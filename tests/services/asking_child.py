@@ -20,6 +20,20 @@ from pinterest_pipeline.eventlog.partitioners import kafka_partition
 THREADS = 40
 
 
+def _freeze(node: int) -> None:
+    """Stop a process, and wait until each of its threads stands: until then it may still answer."""
+    os.kill(node, signal.SIGSTOP)
+    while not all(_stands(task) for task in Path(f"/proc/{node}/task").iterdir()):
+        os.sched_yield()
+
+
+def _stands(task: Path) -> bool:
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:  # it ended meanwhile
+        return True
+
+
 def main(address: str, node: int, intents: Path) -> None:
     settings = KafkaSettings(delivery_seconds=1)
     with closing(KafkaEventLog(address, settings, kafka_partition, 4_096, intents)) as log:
@@ -37,7 +51,7 @@ def main(address: str, node: int, intents: Path) -> None:
 
         while asked()["UnknownGroup"] < 2 * THREADS:  # its coordinator is still coming up
             pass
-        os.kill(node, signal.SIGSTOP)
+        _freeze(node)
         try:
             frozen = asked()
         finally:
