@@ -35,6 +35,8 @@ class Gateway:
     def __init__(self, process: "subprocess.Popen[str]", url: str) -> None:
         self.process = process
         self.url = url
+        self.said: list[str] = []
+        """Lines after the first, which names the address."""
 
     def workers(self) -> list[int]:
         """Process ids of the workers that live."""
@@ -88,9 +90,9 @@ def running(folder: Path, **settings: str) -> Iterator[Gateway]:
     ) as process:
         assert process.stderr is not None
         line = process.stderr.readline()
-        drain = threading.Thread(target=process.stderr.read, daemon=True)
-        drain.start()
         gateway = Gateway(process, "http://" + line.split()[-1])
+        drain = threading.Thread(target=gateway.said.extend, args=(process.stderr,), daemon=True)
+        drain.start()
         try:
             yield gateway
         finally:
@@ -170,6 +172,13 @@ def test_a_stop_ends_every_worker(gateway: Gateway) -> None:
     gateway.process.terminate()
     assert gateway.process.wait(SECONDS) == 0
     assert not any(is_alive(pid) for pid in workers)
+
+
+def test_workers_that_are_stopped_say_nothing(tmp_path: Path) -> None:
+    with running(tmp_path) as started:
+        started.produce(0, "first")
+    assert started.process.returncode == 0
+    assert started.said == []
 
 
 def test_workers_end_when_their_parent_is_killed(gateway: Gateway) -> None:
