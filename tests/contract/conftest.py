@@ -122,7 +122,8 @@ class _KinesisStreams:
     def reshard(self, stream: str, shards: int) -> None:
         client = self._gateway.client
         client.update_shard_count(StreamName=stream, TargetShardCount=shards, ScalingType="UNIFORM_SCALING")
-        client.get_waiter("stream_exists").wait(StreamName=stream, WaiterConfig={"Delay": 0})
+        asked = {"Delay": 0, "MaxAttempts": 10_000}  # 18 of the usual are over before a stream is ready
+        client.get_waiter("stream_exists").wait(StreamName=stream, WaiterConfig=asked)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("kinesis", marks=pytest.mark.services)])
