@@ -92,25 +92,35 @@ def _raw(home: str, folder: Path) -> float:
     """Records a second into the log without HTTP, in requests of 100 with 32 under way."""
     folder.mkdir(parents=True)
     log = open_log(home, folder)
-    records, waiting = [Record(VALUE)] * BATCH, []
-    log.append(TOPIC, records).result()
-    started, cpu = time.perf_counter(), time.process_time()
-    for number in range(RAW_RECORDS // BATCH):
-        waiting.append(log.append(TOPIC, records))
-        if number >= 32:
-            waiting[number - 32].result()
-    for future in waiting:
-        future.result()
-    rate = RAW_RECORDS / (time.perf_counter() - started)
-    spent = (time.process_time() - cpu) / RAW_RECORDS * 1e6 * BATCH
+    records = [Record(VALUE)] * BATCH
+
+    def send() -> None:
+        waiting = []
+        for number in range(RAW_RECORDS // BATCH):
+            waiting.append(log.append(TOPIC, records))
+            if number >= 32:
+                waiting[number - 32].result()
+        for future in waiting:
+            future.result()
+
+    seconds, processor_seconds = _warm(send)
+    rate, spent = RAW_RECORDS / seconds, processor_seconds / RAW_RECORDS * 1e6 * BATCH
     log.close()
     name = f"{home.partition('=')[0]}, without HTTP, {BATCH} a call"
     print(f"{name:42} {rate:>9,.0f} records/s   {spent:5.0f} µs of CPU a call", flush=True)
     return rate
 
 
+def _warm(send: Callable[[], None]) -> tuple[float, float]:
+    """Seconds and processor seconds of the second of two rounds: clients and a JVM are slow at first."""
+    for _ in range(2):
+        started, cpu = time.perf_counter(), time.process_time()
+        send()
+    return time.perf_counter() - started, time.process_time() - cpu
+
+
 def _client(address: str) -> float:
-    """Records a second of Kafka's own client, warm: idempotent, acks=all, told of each record."""
+    """Records a second of Kafka's own client: idempotent, acks=all, told of each record."""
     from confluent_kafka import Producer
 
     settings = {"bootstrap.servers": address, "enable.idempotence": True, "acks": "all", "linger.ms": 1}
@@ -121,11 +131,13 @@ def _client(address: str) -> float:
         assert error is None
         told += 1
 
-    for _ in range(2):  # once for a JVM that is slow at first
-        started, told = time.perf_counter(), 0
+    def send() -> None:
+        nonlocal told
+        told = 0
         _produce_all(producer, delivered)
         assert told == RAW_RECORDS
-    rate = RAW_RECORDS / (time.perf_counter() - started)
+
+    rate = RAW_RECORDS / _warm(send)[0]
     print(f"{'kafka, its own idempotent client':42} {rate:>9,.0f} records/s", flush=True)
     return rate
 

@@ -22,3 +22,11 @@ def pinpipe(
         timeout=600,
         check=False,
     )
+
+
+def task_state(folder: Path) -> str:
+    """The letter of a process or thread in its folder of /proc (proc(5)); empty when it is gone."""
+    try:
+        return (folder / "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

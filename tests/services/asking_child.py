@@ -16,6 +16,7 @@ from pinterest_pipeline.config import KafkaSettings
 from pinterest_pipeline.errors import Unavailable, UnknownGroup
 from pinterest_pipeline.eventlog.kafka import KafkaEventLog
 from pinterest_pipeline.eventlog.partitioners import kafka_partition
+from tests.command import task_state
 
 THREADS = 40
 
@@ -23,15 +24,8 @@ THREADS = 40
 def _freeze(node: int) -> None:
     """Stop a process, and wait until each of its threads stands: until then it may still answer."""
     os.kill(node, signal.SIGSTOP)
-    while not all(_stands(task) for task in Path(f"/proc/{node}/task").iterdir()):
+    while not {task_state(task) for task in Path(f"/proc/{node}/task").iterdir()} <= {"", "T"}:
         os.sched_yield()
-
-
-def _stands(task: Path) -> bool:
-    try:
-        return (task / "stat").read_text().rpartition(")")[2].split()[0] == "T"
-    except OSError:  # it ended meanwhile
-        return True
 
 
 def main(address: str, node: int, intents: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from pinterest_pipeline.config import Settings
 from pinterest_pipeline.workspace import Workspace
-from tests.command import environment
+from tests.command import environment, task_state
 
 pytestmark = pytest.mark.services
 
@@ -67,10 +67,7 @@ class Gateway:
 
 
 def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    return task_state(Path(f"/proc/{pid}")) not in ("", "Z")
 
 
 def until(holds: Callable[[], Any], what: str) -> Any:

@@ -79,6 +79,11 @@ class Refusal(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     reason: str
 
 
+def no_partition(number: int, partitions: int) -> Refusal:
+    """The refusal of a record that asks for a partition which its topic does not have."""
+    return Refusal("unknown_partition", f"there is no partition {number}, the last one is {partitions - 1}")
+
+
 class PartitionDescription(msgspec.Struct, frozen=True, gc=False):
     """Which brokers keep a partition, by their ids."""
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from pinterest_pipeline.eventlog.base import Record, Refusal
+from pinterest_pipeline.eventlog.base import Record, Refusal, no_partition
 from pinterest_pipeline.eventlog.kafka_admin import Admin
 from pinterest_pipeline.eventlog.kafka_request import Request
 
@@ -100,8 +100,7 @@ class Topic:
             reason = f"the time {record.timestamp} ms is too far from now for the settings of the topic"
             return Refusal("invalid_timestamp", reason)
         if record.partition is not None and not 0 <= record.partition < self.partitions:
-            reason = f"there is no partition {record.partition}, the last one is {self.partitions - 1}"
-            return Refusal("unknown_partition", reason)
+            return no_partition(record.partition, self.partitions)
         return None
 
     def _takes(self, timestamp: int, now: int) -> bool:

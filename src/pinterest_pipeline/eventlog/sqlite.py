@@ -25,6 +25,7 @@ from pinterest_pipeline.eventlog.base import (
     Refusal,
     StoredRecord,
     TopicDescription,
+    no_partition,
 )
 from pinterest_pipeline.eventlog.filelock import FileLock
 from pinterest_pipeline.eventlog.sqlite_file import prepared, unopened
@@ -92,7 +93,9 @@ class SqliteEventLog:
             if (refusal := self._wrong(record)) is not None:
                 chosen.append(refusal)
             elif partition is not None:
-                chosen.append(partition if 0 <= partition < partitions else _absent(partition, partitions))
+                chosen.append(
+                    partition if 0 <= partition < partitions else no_partition(partition, partitions)
+                )
             else:
                 chosen.append(turn if key is None else self._partitioner(key, partitions))
         return chosen
@@ -219,11 +222,6 @@ class SqliteEventLog:
         self._readers.close()
         self._connection.close()
         self._lock.close()
-
-
-def _absent(partition: int, partitions: int) -> Refusal:
-    reason = f"there is no partition {partition}, the last one is {partitions - 1}"
-    return Refusal("unknown_partition", reason)
 
 
 def record_size(record: Record) -> int:

@@ -235,9 +235,8 @@ def place(
     topic = transaction.topic(topic_name)
     if once and (known := transaction.requests.outcomes(topic.id, once)) is not None:
         return known
-    add = transaction.add
     outcomes: Outcomes = [
-        chosen if isinstance(chosen, Refusal) else add(topic, chosen, record, now)
+        chosen if isinstance(chosen, Refusal) else transaction.add(topic, chosen, record, now)
         for record, chosen in zip(records, choose(topic.id, len(topic.partitions), records), strict=True)
     ]
     if once:

@@ -84,7 +84,9 @@ def test_a_commit_is_made_again_while_the_coordinator_is_not_ready(monkeypatch: 
 
 
 def test_a_commit_is_given_up_when_there_is_no_coordinator(monkeypatch: pytest.MonkeyPatch) -> None:
-    groups, _ = committing(monkeypatch, [KafkaError(KafkaError.NOT_COORDINATOR)], seconds=-0.9)
+    groups, _ = committing(
+        monkeypatch, [KafkaError(KafkaError.NOT_COORDINATOR)], seconds=-0.9
+    )  # and one second more
     with pytest.raises(Unavailable, match="Not coordinator"):
         groups.commit("sink", PIN, {0: 5})
 
