@@ -11,29 +11,37 @@ _SUFFIXES: Final = ("-turn", "-write")
 
 
 class FileLock:
-    """A fair lock, held through two empty files beside `path`; the system frees it when its holder dies.
+    """A fair lock, held through two small files beside `path`; the system frees it when its holder dies.
 
     SQLite's own lock is asked for again and again with growing pauses, so that a process that writes all
     the time keeps another one out for seconds. Here, whoever waits holds `-turn`, which the last holder of
-    `-write` has to pass before it can write again.
+    `-write` has to pass before it can write again. In `-write` lies the mark of its last holder.
     """
 
     def __init__(self, path: Path) -> None:
         self._turn, self._write = (
             os.open(path.with_name(path.name + suffix), os.O_RDWR | os.O_CREAT, 0o644) for suffix in _SUFFIXES
         )
+        self._mark = os.urandom(16)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> Iterator[bool]:
+        """Hold the lock; says whether it was this lock that held it the last time, and no other."""
         fcntl.flock(self._turn, fcntl.LOCK_EX)
         try:
             fcntl.flock(self._write, fcntl.LOCK_EX)
         finally:
             fcntl.flock(self._turn, fcntl.LOCK_UN)
         try:
-            yield
+            yield self._is_mine()
         finally:
             fcntl.flock(self._write, fcntl.LOCK_UN)
+
+    def _is_mine(self) -> bool:
+        if os.pread(self._write, len(self._mark), 0) == self._mark:
+            return True
+        os.pwrite(self._write, self._mark, 0)
+        return False
 
     def close(self) -> None:
         os.close(self._turn)

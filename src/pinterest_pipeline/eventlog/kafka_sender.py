@@ -1,21 +1,20 @@
 """Hands records to librdkafka and gathers what became of each.
 
-One producer, idempotent, with acks=all. One thread of ours polls it; the callbacks of a request's records
-share one counter.
+One producer, idempotent, with acks=all. One thread of ours polls it.
 """
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, Final
 
-import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from pinterest_pipeline.eventlog.base import Receipt, Refusal
+from pinterest_pipeline.eventlog.base import Receipt, Record, Refusal
 from pinterest_pipeline.eventlog.kafka_clients import Clients
 from pinterest_pipeline.eventlog.kafka_errors import UNKNOWN_TOPIC, refusal
 from pinterest_pipeline.eventlog.kafka_request import GONE, Request
@@ -24,7 +23,11 @@ _POLL_SECONDS: Final = 0.1
 _REFRESH_SECONDS: Final = 5.0
 _HEADER_ROOM: Final = 2**18
 _UNTOLD: Final = Refusal("not_acknowledged", "Kafka keeps the record but does not say where")
+_offset: Final = attrgetter("offset")
 _GONE_CODES: Final = UNKNOWN_TOPIC | {KafkaError._UNKNOWN_PARTITION}
+
+_Content = tuple[bytes | None, bytes | None]
+"""Value and key."""
 
 
 class Sender:
@@ -35,7 +38,7 @@ class Sender:
         self._max_record_bytes = max_record_bytes
         self._done = done
         self._finished: deque[Request] = deque()
-        self._refused_here: deque[tuple[_Delivery, KafkaError]] = deque()
+        self._refused_here: deque[tuple[Delivery, Record, KafkaError]] = deque()
         self._stop = False
         self._thread = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
 
@@ -66,50 +69,61 @@ class Sender:
 
     def send(self, request: Request) -> bool:
         """Send what has no outcome yet; True when nothing has to be sent. One thread at a time."""
-        places, outcomes = request.places, request.outcomes
-        for index, place in enumerate(places):
-            if isinstance(place, Refusal):
-                outcomes[index] = place
-        request.left = outcomes.count(None)
-        if not request.left:
-            return True
-        if len(outcomes) > 1 and all(
-            record.timestamp is None and not record.headers for record in request.records
-        ):
-            self._send_plain(request, places)
-        else:
-            self._send_each(request, places)
-        return False
+        deliveries = self._deliveries(request)
+        request.left = len(deliveries)
+        for delivery in deliveries:
+            if len(delivery.indexes) > 1:
+                self._send_batch(delivery)
+            else:
+                self._send_one(delivery)
+        return not deliveries
 
-    def _send_plain(self, request: Request, places: Sequence[int | Refusal]) -> None:
-        """All records of a partition in one call, which takes neither headers nor times: half the time."""
-        groups: dict[int, list[dict[str, Any]]] = {}
+    def _deliveries(self, request: Request) -> list["Delivery"]:
+        """What has to be sent: the records of a partition together, if they have no headers and no times."""
         outcomes, finished = request.outcomes, self._finished
-        for index, (record, place) in enumerate(zip(request.records, places, strict=True)):
-            if outcomes[index] is None and type(place) is int:
-                done = _Delivery(request, index, finished)
-                groups.setdefault(place, []).append(
-                    {"value": record.value, "key": record.key, "callback": done}
-                )
-        for partition, messages in groups.items():
-            if self._producer.produce_batch(request.topic, messages, partition) < len(messages):
-                self._refused_here.extend(
-                    (message["callback"], message["_error"]) for message in messages if "_error" in message
-                )
-
-    def _send_each(self, request: Request, places: Sequence[int | Refusal]) -> None:
-        now = time.time_ns() // 1_000_000
-        produce, outcomes, finished = self._producer.produce, request.outcomes, self._finished
-        for index, (record, place) in enumerate(zip(request.records, places, strict=True)):
-            if outcomes[index] is not None or isinstance(place, Refusal):
+        is_plain = not any(record.headers or record.timestamp is not None for record in request.records)
+        deliveries: list[Delivery] = []
+        of_partition: dict[int, list[int]] = {}
+        for index, place in enumerate(request.places):
+            if outcomes[index] is not None:
                 continue
-            done = _Delivery(request, index, finished)
-            when: int = record.timestamp or now
-            headers: list[Any] = list(record.headers)
-            try:
-                produce(request.topic, record.value, record.key, place, done, timestamp=when, headers=headers)
-            except Exception as error:  # whatever the client dislikes, its record is answered for
-                self._refused_here.append((done, _kafka_error(error)))
+            if place in of_partition and is_plain:
+                of_partition[place].append(index)
+            elif isinstance(place, Refusal):
+                outcomes[index] = place
+            else:
+                of_partition[place] = [index]
+                deliveries.append(Delivery(request, place, of_partition[place], finished))
+        return deliveries
+
+    def _send_batch(self, delivery: "Delivery") -> None:
+        """All records in one call, which takes neither headers nor times: half the time."""
+        records = [delivery.request.records[index] for index in delivery.indexes]
+        messages: list[dict[str, Any]] = [{"value": record.value, "key": record.key} for record in records]
+        topic, partition = delivery.request.topic, delivery.partition
+        if self._producer.produce_batch(topic, messages, partition, delivery) < len(messages):
+            self._refused_here.extend(
+                (delivery, record, message["_error"])
+                for record, message in zip(records, messages, strict=True)
+                if "_error" in message
+            )
+
+    def _send_one(self, delivery: "Delivery") -> None:
+        record = delivery.request.records[delivery.indexes[0]]
+        when = record.timestamp or time.time_ns() // 1_000_000
+        headers: list[Any] = list(record.headers)
+        try:
+            self._producer.produce(
+                delivery.request.topic,
+                record.value,
+                record.key,
+                delivery.partition,
+                delivery,
+                timestamp=when,
+                headers=headers,
+            )
+        except Exception as error:  # whatever the client dislikes, its record is answered for
+            self._refused_here.append((delivery, record, _kafka_error(error)))
 
     # What became of it
 
@@ -118,8 +132,8 @@ class Sender:
         while not self._stop:
             poll(_POLL_SECONDS)
             while self._refused_here:
-                done, error = self._refused_here.popleft()
-                done(error, None)
+                delivery, record, error = self._refused_here.popleft()
+                delivery.refuse(record.value, record.key, error)
             while self._finished:
                 self._done(self._finished.popleft())
 
@@ -131,28 +145,68 @@ class Sender:
             self._producer.close()  # its threads end here, and not where the garbage collector meets it
 
 
-class _Delivery(msgspec.Struct, frozen=True, gc=False):
-    """Told what became of the record at `index` of a request; requests that are over go to `finished`.
+class Delivery:
+    """Told what became of those records of a request that go to one partition together.
 
-    There is one for each record that waits. They are in no cycle, so the garbage collector passes them over.
+    The request goes to `finished` when all its deliveries are over. The client says the offset and the
+    content of a record, not its index. In a partition an idempotent producer's offsets rise in the order of
+    sending, which gives the receipts their places; and a refused record is found by its content, where
+    records that are alike may stand for each other.
     """
 
-    request: Request
-    index: int
-    finished: deque[Request]
+    __slots__ = ("_finished", "_receipts", "_refused", "indexes", "partition", "request")
 
-    def __call__(self, error: KafkaError | None, message: Message | None) -> None:
-        request, index = self.request, self.index
-        if error is not None:
-            request.outcomes[index] = GONE if error.code() in _GONE_CODES else refusal(error)
-        elif message is not None:
-            offset = message.offset()
-            request.outcomes[index] = (
-                _UNTOLD if offset is None else Receipt(request.places[index], offset, message.timestamp()[1])
-            )
-        request.left -= 1
-        if not request.left:
-            self.finished.append(request)
+    def __init__(
+        self, request: Request, partition: int, indexes: list[int], finished: deque[Request]
+    ) -> None:
+        self.request = request
+        self.partition = partition
+        self.indexes = indexes
+        """Of its records in the request."""
+        self._finished = finished
+        self._receipts: list[Receipt] = []
+        self._refused: list[tuple[_Content, Refusal]] = []
+
+    def __call__(self, error: KafkaError | None, message: Message) -> None:
+        offset = message.offset()
+        if error is None and offset is not None:
+            self._receipts.append(Receipt(self.partition, offset, message.timestamp()[1]))
+            self._settle()
+        else:
+            self.refuse(message.value(), message.key(), error)
+
+    def refuse(self, value: bytes | None, key: bytes | None, error: KafkaError | None) -> None:
+        """Note what Kafka has against a record of this content; None: it is there, but nobody says where."""
+        if error is not None and error.code() in _GONE_CODES:
+            refused = GONE
+        else:
+            refused = _UNTOLD if error is None else refusal(error)
+        self._refused.append(((value, key), refused))
+        self._settle()
+
+    def _settle(self) -> None:
+        """Give each record its outcome once all are known."""
+        if len(self._receipts) + len(self._refused) < len(self.indexes):
+            return
+        outcomes = self.request.outcomes
+        received = sorted(self._receipts, key=_offset)
+        for index, receipt in zip(self._received(), received, strict=True):
+            outcomes[index] = receipt
+        self.request.left -= 1
+        if not self.request.left:
+            self._finished.append(self.request)
+
+    def _received(self) -> list[int]:
+        """The indexes of what was not refused, in order; what was refused gets its outcome."""
+        if not self._refused:
+            return self.indexes
+        records, outcomes = self.request.records, self.request.outcomes
+        alike: defaultdict[_Content, deque[int]] = defaultdict(deque)
+        for index in self.indexes:
+            alike[records[index].value, records[index].key].append(index)
+        for content, refused in self._refused:
+            outcomes[alike[content].popleft()] = refused
+        return sorted(index for indexes in alike.values() for index in indexes)
 
 
 def _kafka_error(error: Exception) -> KafkaError:

@@ -22,7 +22,7 @@ _VERSION: Final = 4
 _VERSION_WITH_ID: Final = 2
 _VERSION_WITH_BATCHES: Final = 4
 _SMALL_ROOM: Final = 2**20
-_ROWS_PER_INSERT: Final = 250
+ROWS_PER_INSERT: Final = 250
 _HEADERS: Final = msgspec.msgpack.Decoder(Headers)
 
 # A deleted topic keeps its row without a name, so that the next one is created at a later time than any
@@ -115,6 +115,17 @@ _VERSION_3: Final = (
 
 _VERSION_4: Final = ("CREATE TABLE batches (position INTEGER PRIMARY KEY, records BLOB NOT NULL)",)
 
+_APPENDS: Final = (
+    """CREATE TEMP VIEW appends AS
+        SELECT 0 position, x'' records, 0 partition_id, 0 next_offset, 0 last_timestamp""",
+    """CREATE TEMP TRIGGER append INSTEAD OF INSERT ON appends BEGIN
+        INSERT INTO batches VALUES (NEW.position, NEW.records);
+        UPDATE partitions SET next_offset = NEW.next_offset, last_timestamp = NEW.last_timestamp
+            WHERE id = NEW.partition_id;
+    END""",
+)
+"""A batch, and how its partition stands behind it: both in one statement of the connection that writes."""
+
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection in autocommit mode whose commits are on the disk when they return."""
@@ -137,6 +148,8 @@ def prepared(path: Path) -> sqlite3.Connection:
         connection = connect(path)
         try:
             _make_tables(connection, path)
+            for statement in _APPENDS:
+                connection.execute(statement)
         except BaseException:
             connection.close()
             raise
@@ -201,7 +214,7 @@ def insert(connection: sqlite3.Connection, into: str, columns: int, values: Sequ
     sqlite3 lets go of the interpreter's lock at every statement, and may wait 5 ms to get it back while
     another thread works (measured: 1,600 records/s row by row beside a busy thread, 14,000 with rows joined).
     """
-    step = columns * _ROWS_PER_INSERT
+    step = columns * ROWS_PER_INSERT
     for start in range(0, len(values), step):
         chunk = values[start : start + step]
         connection.execute(_insertion(into, columns, len(chunk) // columns), chunk)

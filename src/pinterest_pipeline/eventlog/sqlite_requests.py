@@ -49,6 +49,11 @@ class Requests:
             raise KeyReused()
         return _DECODER.decode(outcomes)
 
+    @property
+    def are_new(self) -> bool:
+        """Whether there is something to write."""
+        return bool(self._new)
+
     def remember(self, topic_id: int, once: Once, outcomes: Outcomes) -> None:
         self._known[topic_id, once.key] = (once.fingerprint, msgspec.msgpack.encode(outcomes))
         self._new.append((topic_id, once.key))

@@ -15,7 +15,7 @@ from pinterest_pipeline.errors import PipelineError, Unavailable, UnknownTopic
 from pinterest_pipeline.eventlog.base import Once, Receipt, Record, Refusal
 from pinterest_pipeline.eventlog.filelock import FileLock
 from pinterest_pipeline.eventlog.sqlite_batches import Row, first_position, packed
-from pinterest_pipeline.eventlog.sqlite_file import insert, translated
+from pinterest_pipeline.eventlog.sqlite_file import ROWS_PER_INSERT, insert, translated
 from pinterest_pipeline.eventlog.sqlite_requests import Outcomes, Requests
 from pinterest_pipeline.eventlog.sqlite_shards import OpenShards, open_shards
 
@@ -42,20 +42,39 @@ class _Topic:
 
 
 class Transaction:
-    """What one group of jobs does; appended records wait in memory for `flush`."""
+    """What one group of jobs does; appended records wait in memory for `flush`.
 
-    def __init__(self, connection: sqlite3.Connection, keys: Sequence[str] = ()) -> None:
-        """`keys` are those of the requests in it that may come again."""
-        self.connection = connection
+    sqlite3 lets go of the interpreter's lock at every statement, and waits to get it back while the gateway
+    works (half a millisecond each, measured). So records are written in one statement that is a transaction
+    by itself, and only jobs that ask for the connection have one begun.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, keys: Sequence[str], topics: "dict[str, _Topic]"
+    ) -> None:
+        """`keys` are those of the requests in it that may come again; `topics` is what is known of them."""
         self.requests = Requests(connection, keys)
-        self._topics: dict[str, _Topic] = {}
+        self._connection = connection
+        self._is_begun = False
+        self._topics = topics
         self._shards: dict[str, OpenShards] = {}
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """To write what is no record; what is known of topics ends with this transaction."""
+        self._begin()
+        return self._connection
+
+    def _begin(self) -> None:
+        if not self._is_begun:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._is_begun = True
 
     def topic(self, name: str) -> _Topic:
         """A topic with its partitions as they stand within this transaction; raises UnknownTopic."""
         known = self._topics.get(name)
         if known is None:
-            rows = self.connection.execute(
+            rows = self._connection.execute(
                 "SELECT t.id, p.id, p.next_offset, p.next_offset, p.last_timestamp FROM topics t"
                 " JOIN partitions p ON p.topic_id = t.id WHERE t.name = ? ORDER BY p.partition",
                 (name,),
@@ -69,7 +88,7 @@ class Transaction:
         """Where records of a stream go within this transaction; `now` in ms. Raises UnknownTopic."""
         known = self._shards.get(stream)
         if known is None:
-            known = self._shards[stream] = open_shards(self.connection, stream, now)
+            known = self._shards[stream] = open_shards(self._connection, stream, now)
         return known
 
     def add(self, topic: _Topic, number: int, record: Record, now: int) -> Receipt:
@@ -85,22 +104,41 @@ class Transaction:
 
     def flush(self) -> None:
         """Write what was added, and forget what is known of topics: the next job may change them."""
-        changed = [
-            partition for topic in self._topics.values() for partition in topic.partitions if partition.rows
-        ]
-        batches = [
-            part
-            for partition in changed
-            for batch in packed(first_position(partition.id) + partition.written, partition.rows)
-            for part in batch
-        ]
-        insert(self.connection, "batches", 2, batches)
-        self.connection.executemany(
-            "UPDATE partitions SET next_offset = ?, last_timestamp = ? WHERE id = ?",
-            [(partition.next_offset, partition.last_timestamp, partition.id) for partition in changed],
-        )
-        self._topics = {}
+        self._begin()
+        self._write(self._batches())
+        self._topics.clear()
         self._shards = {}
+
+    def commit(self, requests_kept_ms: int) -> None:
+        """Have all of it on the disk; a request that may come again is remembered for so long."""
+        batches = self._batches()
+        if self.requests.are_new or len(batches) > ROWS_PER_INSERT:
+            self._begin()
+        self._write(batches)
+        self.requests.flush(now_ms(), requests_kept_ms)
+        if self._is_begun:
+            self._topics.clear()
+            self._connection.execute("COMMIT")
+
+    def _batches(self) -> list[tuple[int, bytes, _Partition]]:
+        """Position and content of what was added, and the partition as it stands behind all of it."""
+        return [
+            (position, content, partition)
+            for topic in self._topics.values()
+            for partition in topic.partitions
+            if partition.rows
+            for position, content in packed(first_position(partition.id) + partition.written, partition.rows)
+        ]
+
+    def _write(self, batches: Sequence[tuple[int, bytes, _Partition]]) -> None:
+        values = [
+            value
+            for position, content, partition in batches
+            for value in (position, content, partition.id, partition.next_offset, partition.last_timestamp)
+        ]
+        insert(self._connection, "appends", 5, values)
+        for *_, partition in batches:
+            partition.written, partition.rows = partition.next_offset, []
 
 
 @dataclass(slots=True)
@@ -131,6 +169,8 @@ class Writer:
         self._max_waiting_bytes = max_waiting_bytes
         self._waiting: deque[_Job] = deque()
         self._waiting_bytes = 0
+        self._topics: dict[str, _Topic] = {}
+        """Topics as they stand in the file, while no other process has written to it."""
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=f"writer of {path.name}", daemon=True)
@@ -188,20 +228,20 @@ class Writer:
             return group
 
     def _commit(self, jobs: Sequence[_Job]) -> None:
-        with self._lock.held():
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._lock.held() as is_undisturbed:
+            if not is_undisturbed:
+                self._topics.clear()
             keys = [job.key for job in jobs if job.key is not None]
-            transaction = Transaction(self._connection, keys)
+            transaction = Transaction(self._connection, keys, self._topics)
             for job in jobs:
                 try:
                     job.result = job.work(transaction)
                 except PipelineError as error:
                     job.failure = error
-            transaction.flush()
-            transaction.requests.flush(now_ms(), self._requests_kept_ms)
-            self._connection.execute("COMMIT")
+            transaction.commit(self._requests_kept_ms)
 
     def _fail(self, jobs: Sequence[_Job], error: Exception) -> None:
+        self._topics.clear()
         with suppress(sqlite3.Error):  # whatever the rollback says, those who wait must be told
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")

@@ -32,28 +32,26 @@ _MAX_PARTITION_KEY: Final = 256
 INTERNAL: Final = "__"
 """How the names of the cluster's own topics begin, as `__consumer_offsets`."""
 
+_UNCOUNTED_BYTES: Final = 2**17
+"""Of a body as small as this, all records may be made before they are counted: 8 MB at most."""
+
 MAX_PUT_RECORDS: Final = 500
 """Kinesis takes no more records in one request."""
-
-
-def any_json() -> msgspec.Raw:
-    """Null, for what is left out; made anew, since a schema cannot hold a default of this type."""
-    return msgspec.Raw(b"null")
 
 
 PartitionNumber = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 2)]
 
 
-class ProduceRecord(msgspec.Struct, forbid_unknown_fields=True):
-    """A record as JSON; a value of null is a tombstone."""
+class ProduceRecord(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A record as JSON; a value of null is a tombstone, and what is left out is the empty text here."""
 
-    value: msgspec.Raw = msgspec.field(default_factory=any_json)
-    key: msgspec.Raw = msgspec.field(default_factory=any_json)
+    value: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+    key: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
     partition: PartitionNumber | None = None
 
 
-class BinaryRecord(msgspec.Struct, forbid_unknown_fields=True):
+class BinaryRecord(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A record in base64; a value of null is a tombstone."""
 
     value: bytes | None = None
@@ -159,7 +157,12 @@ def produced(body: bytes, max_records: int, headers: Headers = ()) -> list[Recor
     if isinstance(request, Fault):
         return request
     return [
-        Record(unless_null(record.value), json_key(bytes(record.key)), record.partition, headers=headers)
+        Record(
+            unless_null(record.value),
+            json_key(bytes(record.key)) if record.key else None,
+            record.partition,
+            headers=headers,
+        )
         for record in request.records
     ]
 
@@ -234,13 +237,14 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T | Fault:
 
 
 def _counted(decoder: msgspec.json.Decoder[B], body: bytes, most: int) -> B | Fault:
-    """A body of 1 to `most` records; of more than that none is made, however small they are."""
-    if has_more(body, most, "records"):
-        return Fault(TOO_LARGE, f"the request has more than {most} records; send them in several")
+    """A body of 1 to `most` records; of a large body that has more, none is made, however small they are."""
+    too_many = Fault(TOO_LARGE, f"the request has more than {most} records; send them in several")
+    if len(body) > _UNCOUNTED_BYTES and has_more(body, most, "records"):
+        return too_many
     request = decoded(decoder, body)
-    if isinstance(request, Fault) or request.records:
+    if isinstance(request, Fault) or 0 < len(request.records) <= most:
         return request
-    return Fault(MISSING_VALUE, "records must not be empty")
+    return too_many if request.records else Fault(MISSING_VALUE, "records must not be empty")
 
 
 class _TooMany(Exception):
@@ -268,9 +272,9 @@ def has_more(body: bytes, most: int, of: str) -> bool:
 
 
 def unless_null(raw: msgspec.Raw) -> bytes | None:
-    """The JSON text of a value; None for null."""
+    """The JSON text of a value; None for null, and for what was left out."""
     value = bytes(raw)
-    return None if value == b"null" else value
+    return value if value != b"null" and value else None
 
 
 def json_key(raw: bytes) -> bytes | None:

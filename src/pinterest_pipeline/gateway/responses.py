@@ -81,7 +81,7 @@ class Status(msgspec.Struct):
     status: str
 
 
-class ProducedOffset(msgspec.Struct):
+class ProducedOffset(msgspec.Struct, gc=False):
     """Where a record was appended, or why not."""
 
     partition: int | None
@@ -214,23 +214,21 @@ def produced(outcomes: Sequence[Receipt | Refusal], whole: tuple[Kind, ...] = ()
 
     `whole` names what may be wrong with the request as a whole beside size, quota and acknowledgement.
     """
-    if all(type(outcome) is Receipt for outcome in outcomes):
-        return kafka(Produced([_offset(outcome) for outcome in outcomes]), records=len(outcomes))
+    received = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
+    if len(received) == len(outcomes):
+        offsets = [ProducedOffset(receipt.partition, receipt.offset, None, None) for receipt in received]
+        return kafka(Produced(offsets), records=len(received))
     kinds = {REFUSED[outcome.code] if isinstance(outcome, Refusal) else None for outcome in outcomes}
     for kind in (*_WHOLE, *whole):
         if kinds == {kind}:
             return Fault(kind, f"none of the records landed: {_reason(outcomes)}")
     status = FORBIDDEN.status if FORBIDDEN in kinds else 200
     content = Produced([_offset(outcome) for outcome in outcomes])
-    return kafka(content, status, records=_received(outcomes))
+    return kafka(content, status, records=len(received))
 
 
 def _reason(outcomes: Sequence[Receipt | Refusal]) -> str:
     return next(outcome.reason for outcome in outcomes if isinstance(outcome, Refusal))
-
-
-def _received(outcomes: Sequence[Receipt | Refusal]) -> int:
-    return sum(isinstance(outcome, Receipt) for outcome in outcomes)
 
 
 def _offset(outcome: Receipt | Refusal) -> ProducedOffset:

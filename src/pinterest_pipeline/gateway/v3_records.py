@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from pinterest_pipeline.eventlog.base import Headers, Receipt, Record, StoredRecord
 from pinterest_pipeline.gateway.error_codes import MISSING_VALUE, Fault
-from pinterest_pipeline.gateway.requests import any_json, decoded, json_key, unless_null
+from pinterest_pipeline.gateway.requests import decoded, json_key, unless_null
 
 TYPES: Final = ("BINARY", "JSON", "STRING")
 _LATEST: Final = 253_402_300_799_999  # the last millisecond of year 9999, the last that ISO 8601 writes
@@ -37,7 +37,7 @@ class V3Data(msgspec.Struct, forbid_unknown_fields=True):
     """A key or a value, and what its data is."""
 
     type: Annotated[str, Meta(extra_json_schema={"enum": list(TYPES)})]
-    data: msgspec.Raw = msgspec.field(default_factory=any_json)
+    data: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
 
 
 class V3Record(msgspec.Struct, forbid_unknown_fields=True):

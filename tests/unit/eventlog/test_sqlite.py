@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pinterest_pipeline.errors import BadInput, DiskFull, Unavailable
+from pinterest_pipeline.errors import BadInput, DiskFull, Unavailable, UnknownTopic
 from pinterest_pipeline.eventlog import sqlite_file, sqlite_topics, sqlite_writer
-from pinterest_pipeline.eventlog.base import Receipt, Record
+from pinterest_pipeline.eventlog.base import Receipt, Record, Refusal
 from pinterest_pipeline.eventlog.filelock import FileLock
 from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
@@ -76,6 +76,69 @@ def test_requests_that_wait_share_one_commit(
     assert all(isinstance(future.result(WAIT)[0], Receipt) for future in futures)
     assert sum(groups) == 40
     assert len(groups) <= 2
+
+
+def test_a_commit_of_records_is_one_statement(log: SqliteEventLog) -> None:
+    statements: list[str] = []
+    log.append("pin", [Record(b"x")]).result(WAIT)
+    log._writer._connection.set_trace_callback(statements.append)
+    log.append("pin", [Record(b"x", partition=number) for number in (0, 1, 0)]).result(WAIT)
+    log._writer._connection.set_trace_callback(None)
+    assert {" ".join(text.split()[:3]) for text in statements} == {"INSERT INTO appends"}
+    assert sum(log.ends("pin").values()) == 4
+
+
+def test_more_batches_than_a_statement_takes_are_one_transaction(log: SqliteEventLog) -> None:
+    count = sqlite_file.ROWS_PER_INSERT + 50
+    log.create("wide", count)
+    records = [Record(b"x", partition=number) for number in range(count)]
+    commits: list[str] = []
+    log._writer._connection.set_trace_callback(commits.append)
+    assert len(log.append("wide", records).result(WAIT)) == count
+    log._writer._connection.set_trace_callback(None)
+    assert [text for text in commits if text.startswith(("BEGIN", "COMMIT"))] == ["BEGIN IMMEDIATE", "COMMIT"]
+    assert log.ends("wide") == dict.fromkeys(range(count), 1)
+
+
+def test_what_another_instance_does_is_seen(log: SqliteEventLog, path: Path) -> None:
+    other = opened(path)
+    offsets = [
+        one.append("pin", [Record(b"x", partition=0)]).result(WAIT)[0]
+        for one in (log, log, other, log, other)
+    ]
+    assert [receipt.offset for receipt in offsets if isinstance(receipt, Receipt)] == [0, 1, 2, 3, 4]
+    other.delete("pin")
+    assert isinstance(log.append("pin", [Record(b"x")]).exception(WAIT), UnknownTopic)
+    other.create("pin", 1)
+    assert isinstance(log.append("pin", [Record(b"x", partition=1)]).result(WAIT)[0], Refusal)
+    (receipt,) = log.append("pin", [Record(b"x", partition=0)]).result(WAIT)
+    assert isinstance(receipt, Receipt)
+    assert receipt.offset == 0
+    other.close()
+
+
+def test_a_topic_that_is_deleted_in_the_commit_that_adds_to_it(
+    log: SqliteEventLog, held: threading.Event
+) -> None:
+    log.append("pin", [Record(b"taken by the writer, which waits")])
+    before = log.append("pin", [Record(b"x")])
+    log._writer.submit(lambda transaction: sqlite_topics.delete(transaction, "pin"))
+    after = log.append("pin", [Record(b"x")])
+    held.set()
+    assert isinstance(before.result(WAIT)[0], Receipt)
+    assert isinstance(after.exception(WAIT), UnknownTopic)
+
+
+def test_a_lock_says_whether_another_one_held_it(tmp_path: Path) -> None:
+    one, two = FileLock(tmp_path / "log"), FileLock(tmp_path / "log")
+
+    def take(lock: FileLock) -> bool:
+        with lock.held() as is_undisturbed:
+            return is_undisturbed
+
+    assert [take(lock) for lock in (one, one, two, two, one, one)] == [False, True] * 3
+    one.close()
+    two.close()
 
 
 def test_a_cancelled_request_is_not_written(log: SqliteEventLog, held: threading.Event) -> None:
@@ -181,7 +244,7 @@ def test_an_unforeseen_error_reaches_the_caller_and_the_next_request_lands(
     log: SqliteEventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(sqlite_writer.Transaction, "flush", lambda _: 1 // 0)
+        patched.setattr(sqlite_writer.Transaction, "commit", lambda *_: 1 // 0)
         with pytest.raises(ZeroDivisionError):
             log.append("pin", [Record(b"x")]).result(WAIT)
     log.append("pin", [Record(b"y", partition=0)]).result(WAIT)
