@@ -15,6 +15,7 @@ from pinterest_pipeline.errors import PipelineError, Unavailable, UnknownTopic
 from pinterest_pipeline.eventlog.base import Once, Receipt, Record, Refusal
 from pinterest_pipeline.eventlog.filelock import FileLock
 from pinterest_pipeline.eventlog.sqlite_batches import Row, first_position, packed
+from pinterest_pipeline.eventlog.sqlite_checkpoints import Checkpointer
 from pinterest_pipeline.eventlog.sqlite_file import ROWS_PER_INSERT, insert, translated
 from pinterest_pipeline.eventlog.sqlite_requests import Outcomes, Requests
 from pinterest_pipeline.eventlog.sqlite_shards import OpenShards, open_shards
@@ -91,16 +92,25 @@ class Transaction:
             known = self._shards[stream] = open_shards(self._connection, stream, now)
         return known
 
-    def add(self, topic: _Topic, number: int, record: Record, now: int) -> Receipt:
-        """Put a record at the end of a partition, at a time that is never before its predecessor's."""
-        partition = topic.partitions[number]
-        offset = partition.next_offset
-        timestamp = now if record.timestamp is None else record.timestamp
-        timestamp = max(timestamp, partition.last_timestamp)
-        partition.next_offset = offset + 1
-        partition.last_timestamp = timestamp
-        partition.rows.append((timestamp, record.key, record.value, record.headers))
-        return Receipt(number, offset, timestamp)
+    def add(
+        self, topic: _Topic, records: Sequence[Record], chosen: Sequence[int | Refusal], now: int
+    ) -> Outcomes:
+        """Put each record at the end of its chosen partition, at a time that is never before the last one's.
+
+        `now` is in milliseconds since 1970. What is refused is not added.
+        """
+        outcomes: Outcomes = []
+        for record, number in zip(records, chosen, strict=True):
+            if isinstance(number, Refusal):
+                outcomes.append(number)
+                continue
+            partition = topic.partitions[number]
+            timestamp = max(now if record.timestamp is None else record.timestamp, partition.last_timestamp)
+            outcomes.append(Receipt(number, partition.next_offset, timestamp))
+            partition.next_offset += 1
+            partition.last_timestamp = timestamp
+            partition.rows.append((timestamp, record.key, record.value, record.headers))
+        return outcomes
 
     def flush(self) -> None:
         """Write what was added, and forget what is known of topics: the next job may change them."""
@@ -169,6 +179,7 @@ class Writer:
         self._max_waiting_bytes = max_waiting_bytes
         self._waiting: deque[_Job] = deque()
         self._waiting_bytes = 0
+        self._checkpointer = Checkpointer(path)
         self._topics: dict[str, _Topic] = {}
         """Topics as they stand in the file, while no other process has written to it."""
         self._closed = False
@@ -202,6 +213,7 @@ class Writer:
             self._closed = True
             self._changed.notify()
         self._thread.join()
+        self._checkpointer.close()
 
     def _run(self) -> None:
         while group := self._next_group():
@@ -239,6 +251,7 @@ class Writer:
                 except PipelineError as error:
                     job.failure = error
             transaction.commit(self._requests_kept_ms)
+        self._checkpointer.note(sum(job.size for job in jobs))
 
     def _fail(self, jobs: Sequence[_Job], error: Exception) -> None:
         self._topics.clear()
@@ -275,10 +288,7 @@ def place(
     topic = transaction.topic(topic_name)
     if once and (known := transaction.requests.outcomes(topic.id, once)) is not None:
         return known
-    outcomes: Outcomes = [
-        chosen if isinstance(chosen, Refusal) else transaction.add(topic, chosen, record, now)
-        for record, chosen in zip(records, choose(topic.id, len(topic.partitions), records), strict=True)
-    ]
+    outcomes = transaction.add(topic, records, choose(topic.id, len(topic.partitions), records), now)
     if once:
         transaction.requests.remember(topic.id, once, outcomes)
     return outcomes
