@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from pinterest_pipeline.eventlog.base import Part
 from pinterest_pipeline.eventlog.kafka_clients import Clients
-from pinterest_pipeline.eventlog.kafka_errors import PASSING, no_answer, translated
+from pinterest_pipeline.eventlog.kafka_errors import PASSING, UNKNOWN_TOPIC, no_answer, translated
 
 _MOST_IDLE: Final = 8
 _TRY_SECONDS: Final = 1.0
@@ -26,6 +26,7 @@ _WAITING: Final = PASSING | {
     KafkaError._TRANSPORT,
     KafkaError._WAIT_COORD,
     KafkaError._ALL_BROKERS_DOWN,
+    KafkaError.UNSTABLE_OFFSET_COMMIT,
 }
 
 
@@ -66,7 +67,7 @@ class Positions:
         asked = [TopicPartition(*part) for part in parts]
         while True:
             try:
-                answered: list[TopicPartition] = consumer.committed(asked, timeout=_TRY_SECONDS)
+                answered = _answered(consumer.committed(asked, timeout=_TRY_SECONDS))
             except KafkaException as error:
                 consumer.poll(0)  # where the client tells of a refused login
                 self._clients.check()
@@ -93,3 +94,12 @@ class Positions:
                     extra.append(self._idle.popitem(last=False)[1])
         for unneeded in extra:
             unneeded.close()
+
+
+def _answered(parts: list[TopicPartition]) -> list[TopicPartition]:
+    """The partitions that are there; raises what the brokers say of one, which may well have a position."""
+    found = [part for part in parts if part.error is None or part.error.code() not in UNKNOWN_TOPIC]
+    for part in found:
+        if part.error is not None:
+            raise KafkaException(part.error)
+    return found
