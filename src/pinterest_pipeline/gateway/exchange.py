@@ -210,14 +210,6 @@ def encoding_fault(request: Request, operation: Operation) -> Fault | None:
     return None
 
 
-def media_fault(request: Request, taken: frozenset[str], hint: str) -> Fault | None:
-    """What is wrong with the Content-Type; an absent one is the empty text."""
-    media = content_type(request)
-    if media in taken:
-        return None
-    return Fault(MEDIA_TYPE, f"the Content-Type is '{media[:100]}', send {hint}")
-
-
 async def read_body(request: Request, most: int) -> bytes | Fault:
     """The body, unless it is larger than `most` bytes; then the rest of it is not read.
 

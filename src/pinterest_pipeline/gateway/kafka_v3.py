@@ -21,7 +21,8 @@ from pinterest_pipeline.gateway.error_codes import (
     UNKNOWN_PARTITION,
     Fault,
 )
-from pinterest_pipeline.gateway.exchange import media_fault, read_body
+from pinterest_pipeline.gateway.exchange import read_body
+from pinterest_pipeline.gateway.media import content_fault
 from pinterest_pipeline.gateway.operations import Access, Body, Operation
 from pinterest_pipeline.gateway.responses import JSON_MEDIA, Answer, kafka_v3
 from pinterest_pipeline.gateway.v3_operations import (
@@ -235,7 +236,7 @@ class KafkaV3:
         return partition_of(self._log.describe(named["topic_name"]), named["partition_id"])
 
     async def _create(self, request: Request) -> Answer | Fault:
-        fault = media_fault(request, MEDIA, JSON_MEDIA)
+        fault = content_fault(request, MEDIA)
         body = fault or await read_body(request, self._settings.max_body_bytes)
         if isinstance(body, Fault):
             return body

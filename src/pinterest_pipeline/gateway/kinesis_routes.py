@@ -29,7 +29,8 @@ from pinterest_pipeline.gateway.error_codes import (
     Fault,
     Kind,
 )
-from pinterest_pipeline.gateway.exchange import append, fault_of, media_fault, read_body
+from pinterest_pipeline.gateway.exchange import append, fault_of, read_body
+from pinterest_pipeline.gateway.media import content_fault
 from pinterest_pipeline.gateway.operations import (
     IDEMPOTENCY_KEY,
     TRACEPARENT,
@@ -45,7 +46,7 @@ from pinterest_pipeline.gateway.responses import KINESIS_MEDIA, Answer, Streamed
 from pinterest_pipeline.gateway.shard_reading import ShardReader, place_of, shard_named
 
 _JSON: Final = "application/json"
-_MEDIA: Final = frozenset({"", _JSON, "application/x-amz-json-1.1"})
+_MEDIA: Final = ("", _JSON, "application/x-amz-json-1.1")
 
 
 _ONE: Final = "/{stream}"
@@ -303,7 +304,7 @@ class KinesisProxy:
         return echoed(request, answer(outcomes, hint))
 
     async def _body(self, request: Request) -> bytes | Fault:
-        return media_fault(request, _MEDIA, _JSON) or await read_body(request, self._settings.max_body_bytes)
+        return content_fault(request, _MEDIA) or await read_body(request, self._settings.max_body_bytes)
 
     async def _get_iterator(self, request: Request) -> Answer | Fault:
         """An iterator at the oldest record of a shard (TRIM_HORIZON)."""

@@ -21,10 +21,10 @@ from pinterest_pipeline.gateway import cbor, error_codes, kinesis_answers
 from pinterest_pipeline.gateway import kinesis_requests as asked
 from pinterest_pipeline.gateway.access import denied, visible
 from pinterest_pipeline.gateway.error_codes import EXISTS, INVALID_ARGUMENT, UNKNOWN_TOPIC, Fault
-from pinterest_pipeline.gateway.exchange import fault_of, media_fault, read_body
+from pinterest_pipeline.gateway.exchange import fault_of, read_body
 from pinterest_pipeline.gateway.kinesis_records import RecordActions
 from pinterest_pipeline.gateway.kinesis_streams import StreamActions
-from pinterest_pipeline.gateway.media import content_type
+from pinterest_pipeline.gateway.media import content_fault, content_type
 from pinterest_pipeline.gateway.operations import Access, Body, Handler, Operation, Verb
 from pinterest_pipeline.gateway.page_tokens import Page, current_page, page_of, token
 from pinterest_pipeline.gateway.responses import (
@@ -45,7 +45,7 @@ Done: TypeAlias = Any
 _Read: TypeAlias = Callable[[bytes, str], Any]
 """What a body of a media type says, or the Fault that is wrong with it."""
 
-_MEDIA: Final = frozenset({KINESIS_WIRE_MEDIA, KINESIS_CBOR_MEDIA})
+_MEDIA: Final = (KINESIS_WIRE_MEDIA, KINESIS_CBOR_MEDIA)
 
 
 class _Action(NamedTuple):
@@ -111,9 +111,7 @@ class KinesisWire:
 
     async def _body(self, request: Request, read: "_Read") -> Any:
         """The request in the body, or what is wrong with it."""
-        body = media_fault(request, _MEDIA, KINESIS_WIRE_MEDIA) or await read_body(
-            request, self._settings.max_body_bytes
-        )
+        body = content_fault(request, _MEDIA) or await read_body(request, self._settings.max_body_bytes)
         return body if isinstance(body, Fault) else read(body, content_type(request))
 
     async def _list_streams(self, request: Request) -> Answer | Fault:

@@ -34,7 +34,7 @@ ONE_PARTITION: Final = f"{PARTITIONS}/{{partition_id}}"
 OF_TOPIC: Final = (UNKNOWN_CLUSTER, UNKNOWN_TOPIC)
 OF_PARTITION: Final = (*OF_TOPIC, UNKNOWN_PARTITION)
 _NUMBER: Final = re.compile("[0-9]{1,10}")
-MEDIA: Final = frozenset({"", JSON_MEDIA})
+MEDIA: Final = ("", JSON_MEDIA)
 
 Named = Mapping[str, Any]
 """The parameters of a path."""
