@@ -7,7 +7,6 @@ another engine to be measured beside `pinpipe stream`.
 
 import http.client
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from bench.gateway import cpu
 from pinterest_pipeline.config import Settings, load_settings
 from pinterest_pipeline.engines.base import clean_schema
 from pinterest_pipeline.eventlog.sequence import offset_of, partition_of
@@ -99,12 +99,7 @@ def measure(folder: Path, loader: Loader, seconds: float, rows: int) -> None:
 def _processor_seconds(settings: Settings) -> dict[str, float]:
     """What each room has used; a room that is started again begins at 0."""
     state = read_state(settings.data)
-    return {name: _processor_time(pid) for name, pid in state.rooms.items()} if state else {}
-
-
-def _processor_time(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return {name: cpu(pid) for name, pid in state.rooms.items()} if state else {}
 
 
 def _fill(workspace: Workspace, rows: int) -> None:
