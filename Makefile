@@ -27,7 +27,7 @@ setup: .venv/.dev  ## make the environment (.venv) from uv.lock, with the develo
 
 test: .venv/.dev  ## run every test in two processes, with branch coverage
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m coverage run -m pytest --numprocesses 3 --dist loadfile $(ARGS)
+	@$(BIN)/python -m coverage run -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 	@$(BIN)/python -m coverage combine -q
 	@$(BIN)/python -m coverage report
 
