@@ -97,7 +97,7 @@ def test_latest_begins_with_the_query_and_is_written_down_though_nothing_came(tm
 
 
 def wait_for_the_next_second(gateway: KinesisGateway) -> None:
-    """By the clock of its answers, which counts whole seconds and lags: the first change may be of this one."""
+    """By the clock of its answers, which counts whole seconds and lags: one change may be of this second."""
     seen = {clock(gateway)}
     while len(seen) < 3:
         seen.add(clock(gateway))
