@@ -240,6 +240,9 @@ def _open(path: Path) -> tuple[FileLock, sqlite3.Connection]:
     try:
         with lock.held():  # two processes may meet at a new file
             return lock, prepared(path)
+    except OSError as error:
+        lock.close()
+        raise unopened(error, path) from error
     except BaseException:
         lock.close()
         raise

@@ -116,6 +116,7 @@ _VERSION_3: Final = (
 _VERSION_4: Final = ("CREATE TABLE batches (position INTEGER PRIMARY KEY, records BLOB NOT NULL)",)
 
 _APPENDS: Final = (
+    "PRAGMA temp_store = MEMORY",
     """CREATE TEMP VIEW appends AS
         SELECT 0 position, x'' records, 0 partition_id, 0 next_offset, 0 last_timestamp""",
     """CREATE TEMP TRIGGER append INSTEAD OF INSERT ON appends BEGIN
@@ -241,8 +242,8 @@ def unopened(error: OSError, path: Path) -> PipelineError:
     return Unavailable(f"the event log {path} cannot be opened: {error.strerror}", "see to its folder")
 
 
-def translated(error: sqlite3.Error, path: Path) -> PipelineError:
-    """An error of SQLite as one of ours."""
+def translated(error: sqlite3.Error | OSError, path: Path) -> PipelineError:
+    """An error of SQLite, or of the lock beside it, as one of ours."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the high bits say where it happened
     if is_disk_full(error) or (code == sqlite3.SQLITE_IOERR and _no_room(path)):
         return _full(path)

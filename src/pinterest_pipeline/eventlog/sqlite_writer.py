@@ -258,7 +258,7 @@ class Writer:
         with suppress(sqlite3.Error):  # whatever the rollback says, those who wait must be told
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-        reason = translated(error, self._path) if isinstance(error, sqlite3.Error) else error
+        reason = translated(error, self._path) if isinstance(error, sqlite3.Error | OSError) else error
         for job in jobs:
             job.future.set_exception(job.failure or reason)
 

@@ -232,6 +232,26 @@ def test_a_full_disk_fails_requests_until_there_is_room(log: SqliteEventLog) -> 
     assert receipt.offset == ends[0]
 
 
+def test_a_disk_without_room_for_the_mark_of_the_lock(
+    log: SqliteEventLog, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = opened(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", _full)
+        assert isinstance(log.append("pin", [Record(b"x")]).exception(WAIT), DiskFull)
+        with pytest.raises(DiskFull):
+            opened(path)
+    assert isinstance(other.append("pin", [Record(b"y", partition=0)]).result(WAIT)[0], Receipt)
+    (receipt,) = log.append("pin", [Record(b"z", partition=0)]).result(WAIT)
+    assert isinstance(receipt, Receipt)
+    assert receipt.offset == 1
+    other.close()
+
+
+def _full(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 @pytest.mark.parametrize(
     ("error", "room", "expected"),
     [
