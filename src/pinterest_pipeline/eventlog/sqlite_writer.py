@@ -15,7 +15,6 @@ from pinterest_pipeline.errors import PipelineError, Unavailable, UnknownTopic
 from pinterest_pipeline.eventlog.base import Once, Receipt, Record, Refusal
 from pinterest_pipeline.eventlog.filelock import FileLock
 from pinterest_pipeline.eventlog.sqlite_batches import Row, first_position, packed
-from pinterest_pipeline.eventlog.sqlite_checkpoints import Checkpointer
 from pinterest_pipeline.eventlog.sqlite_file import ROWS_PER_INSERT, insert, translated
 from pinterest_pipeline.eventlog.sqlite_requests import Outcomes, Requests
 from pinterest_pipeline.eventlog.sqlite_shards import OpenShards, open_shards
@@ -179,7 +178,6 @@ class Writer:
         self._max_waiting_bytes = max_waiting_bytes
         self._waiting: deque[_Job] = deque()
         self._waiting_bytes = 0
-        self._checkpointer = Checkpointer(path)
         self._topics: dict[str, _Topic] = {}
         """Topics as they stand in the file, while no other process has written to it."""
         self._closed = False
@@ -213,7 +211,6 @@ class Writer:
             self._closed = True
             self._changed.notify()
         self._thread.join()
-        self._checkpointer.close()
 
     def _run(self) -> None:
         while group := self._next_group():
@@ -251,7 +248,6 @@ class Writer:
                 except PipelineError as error:
                     job.failure = error
             transaction.commit(self._requests_kept_ms)
-        self._checkpointer.note(sum(job.size for job in jobs))
 
     def _fail(self, jobs: Sequence[_Job], error: Exception) -> None:
         self._topics.clear()

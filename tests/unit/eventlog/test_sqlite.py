@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,18 +98,6 @@ def test_more_batches_than_a_statement_takes_are_one_transaction(log: SqliteEven
     log._writer._connection.set_trace_callback(None)
     assert [text for text in commits if text.startswith(("BEGIN", "COMMIT"))] == ["BEGIN IMMEDIATE", "COMMIT"]
     assert log.ends("wide") == dict.fromkeys(range(count), 1)
-
-
-def test_what_is_committed_goes_into_the_file_before_a_commit_has_to_copy_it(
-    log: SqliteEventLog, path: Path
-) -> None:
-    size = sqlite_file.CHECKPOINT_BYTES // 2
-    for _ in range(size // 2**18):
-        log.append("pin", [Record(b"x" * 2**18)]).result(WAIT)
-    deadline = time.monotonic() + WAIT
-    while path.stat().st_size < size // 2:
-        assert time.monotonic() < deadline, f"{path.stat().st_size} bytes of {size}"
-        time.sleep(0.01)
 
 
 def test_what_another_instance_does_is_seen(log: SqliteEventLog, path: Path) -> None:
