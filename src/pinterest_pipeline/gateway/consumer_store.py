@@ -14,6 +14,7 @@ import msgspec
 
 from pinterest_pipeline.errors import ConsumerExists, UnknownConsumer
 from pinterest_pipeline.eventlog.base import Part
+from pinterest_pipeline.eventlog.filelock import FileLock
 from pinterest_pipeline.gateway.consumer_file import (
     Holding,
     Instance,
@@ -49,6 +50,7 @@ class ConsumerStore:
         self._timeout_ms = int(timeout_seconds * 1_000)
         self._turns = Turns(folder / "turns")
         self._lock = threading.Lock()
+        self._writers: FileLock | None = None
         self._connection: sqlite3.Connection | None = None
 
     @property
@@ -60,6 +62,9 @@ class ConsumerStore:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+            if self._writers is not None:
+                self._writers.close()
+                self._writers = None
 
     # Instances
 
@@ -244,13 +249,24 @@ class ConsumerStore:
     def _transaction(self, *, write: bool = True) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
-                if self._connection is None:
-                    self._connection = opened(self._path)
                 if not write:
-                    yield self._connection
+                    yield self._opened()
                     return
-                with self._connection:
-                    self._connection.execute("BEGIN IMMEDIATE")
-                    yield self._connection
+                # SQLite, before its version 3.51.3, may lose what is committed while another process begins a
+                # checkpoint (https://sqlite.org/wal.html#walresetbug): here one ends before the other begins.
+                with self._write_lock().held(), self._opened() as connection:
+                    connection.execute("BEGIN IMMEDIATE")
+                    yield connection
             except (sqlite3.Error, OSError) as error:
                 raise translated(error, self._path) from error
+
+    def _write_lock(self) -> FileLock:
+        if self._writers is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._writers = FileLock(self._path)
+        return self._writers
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = opened(self._path)
+        return self._connection

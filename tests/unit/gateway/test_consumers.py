@@ -1,5 +1,6 @@
 """What a consumer instance takes, how it is shared, and who may use it."""
 
+import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -310,3 +311,12 @@ def test_who_is_just_answered_is_not_removed_for_being_unused(tmp_path: Path) ->
         keeper.enter("g", "one")
     keeper.close()
     impatient.close()
+
+
+def test_processes_write_to_the_file_of_instances_one_after_the_other(tmp_path: Path) -> None:
+    store = ConsumerStore(tmp_path)
+    with (tmp_path / "consumers.sqlite-write").open("w") as lock:
+        with store._transaction(), pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    store.close()
