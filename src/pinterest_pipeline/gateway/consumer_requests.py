@@ -33,7 +33,7 @@ Work = Callable[[Instance, bytes, Request], Answer | Fault]
 
 async def settings_body(request: Request, settings: GatewaySettings) -> bytes | Fault:
     """The body of a request about an instance."""
-    fault = media.content_fault(request, media.SETTINGS)
+    fault = media.content_fault(media.content_type(request), media.SETTINGS)
     return fault or await read_body(request, settings.max_body_bytes)
 
 

@@ -97,12 +97,12 @@ class KafkaV2:
 
     async def _produce(self, request: Request) -> Answer | Fault:
         topic = request.path_params["topic"]
-        fault = media.content_fault(request, media.PRODUCE) or requests.topic_fault(topic)
+        kind = media.content_type(request)
+        fault = media.content_fault(kind, media.PRODUCE) or requests.topic_fault(topic)
         body = fault or await read_body(request, self._settings.max_body_bytes)
         if isinstance(body, Fault):
             return body
-        is_binary = media.content_type(request) == media.BINARY
-        read = requests.produced_binary if is_binary else requests.produced
+        read = requests.produced_binary if kind == media.BINARY else requests.produced
         records = _placed(request, read(body, self._settings.max_records, trace_headers(request)))
         outcomes = await append(self._log, topic, records, once(request, body))
         if isinstance(outcomes, Fault):

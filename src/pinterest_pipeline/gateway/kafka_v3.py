@@ -22,7 +22,7 @@ from pinterest_pipeline.gateway.error_codes import (
     Fault,
 )
 from pinterest_pipeline.gateway.exchange import read_body
-from pinterest_pipeline.gateway.media import content_fault
+from pinterest_pipeline.gateway.media import content_fault, content_type
 from pinterest_pipeline.gateway.operations import Access, Body, Operation
 from pinterest_pipeline.gateway.responses import JSON_MEDIA, Answer, kafka_v3
 from pinterest_pipeline.gateway.v3_operations import (
@@ -236,7 +236,7 @@ class KafkaV3:
         return partition_of(self._log.describe(named["topic_name"]), named["partition_id"])
 
     async def _create(self, request: Request) -> Answer | Fault:
-        fault = content_fault(request, MEDIA)
+        fault = content_fault(content_type(request), MEDIA)
         body = fault or await read_body(request, self._settings.max_body_bytes)
         if isinstance(body, Fault):
             return body

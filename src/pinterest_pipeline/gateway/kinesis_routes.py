@@ -30,7 +30,7 @@ from pinterest_pipeline.gateway.error_codes import (
     Kind,
 )
 from pinterest_pipeline.gateway.exchange import append, fault_of, read_body
-from pinterest_pipeline.gateway.media import content_fault
+from pinterest_pipeline.gateway.media import content_fault, content_type
 from pinterest_pipeline.gateway.operations import (
     IDEMPOTENCY_KEY,
     TRACEPARENT,
@@ -304,7 +304,9 @@ class KinesisProxy:
         return echoed(request, answer(outcomes, hint))
 
     async def _body(self, request: Request) -> bytes | Fault:
-        return content_fault(request, _MEDIA) or await read_body(request, self._settings.max_body_bytes)
+        return content_fault(content_type(request), _MEDIA) or await read_body(
+            request, self._settings.max_body_bytes
+        )
 
     async def _get_iterator(self, request: Request) -> Answer | Fault:
         """An iterator at the oldest record of a shard (TRIM_HORIZON)."""

@@ -111,8 +111,9 @@ class KinesisWire:
 
     async def _body(self, request: Request, read: "_Read") -> Any:
         """The request in the body, or what is wrong with it."""
-        body = content_fault(request, _MEDIA) or await read_body(request, self._settings.max_body_bytes)
-        return body if isinstance(body, Fault) else read(body, content_type(request))
+        kind = content_type(request)
+        body = content_fault(kind, _MEDIA) or await read_body(request, self._settings.max_body_bytes)
+        return body if isinstance(body, Fault) else read(body, kind)
 
     async def _list_streams(self, request: Request) -> Answer | Fault:
         body = await self._body(request, _reader(asked.ListStreams))

@@ -28,9 +28,8 @@ def content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def content_fault(request: Request, taken: Sequence[str]) -> Fault | None:
-    """What is wrong with the Content-Type; among those taken, the empty text is an absent one."""
-    media = content_type(request)
+def content_fault(media: str, taken: Sequence[str]) -> Fault | None:
+    """What is wrong with a Content-Type; among those taken, the empty text is an absent one."""
     if media in taken:
         return None
     named = " or ".join(name for name in taken if name)

@@ -238,13 +238,13 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T | Fault:
 
 def _counted(decoder: msgspec.json.Decoder[B], body: bytes, most: int) -> B | Fault:
     """A body of 1 to `most` records; of a large body that has more, none is made, however small they are."""
-    too_many = Fault(TOO_LARGE, f"the request has more than {most} records; send them in several")
-    if len(body) > _UNCOUNTED_BYTES and has_more(body, most, "records"):
-        return too_many
-    request = decoded(decoder, body)
-    if isinstance(request, Fault) or 0 < len(request.records) <= most:
-        return request
-    return too_many if request.records else Fault(MISSING_VALUE, "records must not be empty")
+    if len(body) <= _UNCOUNTED_BYTES or not has_more(body, most, "records"):
+        request = decoded(decoder, body)
+        if isinstance(request, Fault) or 0 < len(request.records) <= most:
+            return request
+        if not request.records:
+            return Fault(MISSING_VALUE, "records must not be empty")
+    return Fault(TOO_LARGE, f"the request has more than {most} records; send them in several")
 
 
 class _TooMany(Exception):

@@ -13,7 +13,7 @@ from pinterest_pipeline.eventlog.base import EventLog, Receipt, Refusal
 from pinterest_pipeline.gateway import error_codes, requests
 from pinterest_pipeline.gateway.error_codes import INVALID_BATCH, INVALID_NAME, REFUSED, Fault
 from pinterest_pipeline.gateway.exchange import append, read_body
-from pinterest_pipeline.gateway.media import content_fault
+from pinterest_pipeline.gateway.media import content_fault, content_type
 from pinterest_pipeline.gateway.operations import IDEMPOTENCY_KEY, TRACEPARENT, Access, Body, Operation
 from pinterest_pipeline.gateway.repeats import echoed, once, trace_headers
 from pinterest_pipeline.gateway.responses import JSON_MEDIA, Answer, Streamed, kafka_v3, kafka_v3_error
@@ -107,7 +107,7 @@ class V3Produce:
         """What is wrong with a request before its body is read."""
         named = request.path_params
         return (
-            content_fault(request, MEDIA)
+            content_fault(content_type(request), MEDIA)
             or requests.topic_fault(named["topic_name"])
             or await self._cluster.fault_soon(named["cluster_id"])
         )
