@@ -2,10 +2,12 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+
+T = TypeVar("T")
 
 _SUFFIXES: Final = ("-turn", "-write")
 
@@ -46,3 +48,18 @@ class FileLock:
     def close(self) -> None:
         os.close(self._turn)
         os.close(self._write)
+
+
+def opened_under_lock(path: Path, opened: Callable[[Path], T]) -> tuple[FileLock, T]:
+    """The lock of a file, whose folder is made when absent, and what `opened` gives while it is held.
+
+    Two processes may meet at a new file. Raises OSError, and what `opened` raises.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        with lock.held():
+            return lock, opened(path)
+    except BaseException:
+        lock.close()
+        raise

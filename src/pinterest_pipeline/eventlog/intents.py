@@ -31,7 +31,7 @@ from pinterest_pipeline.errors import (
     is_disk_full,
 )
 from pinterest_pipeline.eventlog.base import Once, Receipt, Refusal
-from pinterest_pipeline.eventlog.filelock import FileLock
+from pinterest_pipeline.eventlog.filelock import opened_under_lock
 
 _VERSION: Final = 1
 _TABLE: Final = """CREATE TABLE IF NOT EXISTS intents (
@@ -110,11 +110,8 @@ class Intents:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock, self._connection = opened_under_lock(path, _connected)
             self._owner = _Owner(path.parent / f"{path.name}-owners")
-            self._lock = FileLock(path)
-            with self._lock.held():
-                self._connection = _connected(path)
         except (OSError, sqlite3.Error) as error:
             raise _translated(error, path) from error
         self._ours: set[Row] = set()

@@ -27,7 +27,7 @@ from pinterest_pipeline.eventlog.base import (
     TopicDescription,
     no_partition,
 )
-from pinterest_pipeline.eventlog.filelock import FileLock
+from pinterest_pipeline.eventlog.filelock import FileLock, opened_under_lock
 from pinterest_pipeline.eventlog.sqlite_file import prepared, unopened
 from pinterest_pipeline.eventlog.sqlite_groups import Member
 from pinterest_pipeline.eventlog.sqlite_readers import Readers
@@ -233,16 +233,6 @@ def record_size(record: Record) -> int:
 
 def _open(path: Path) -> tuple[FileLock, sqlite3.Connection]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
+        return opened_under_lock(path, prepared)
     except OSError as error:
         raise unopened(error, path) from error
-    try:
-        with lock.held():  # two processes may meet at a new file
-            return lock, prepared(path)
-    except OSError as error:
-        lock.close()
-        raise unopened(error, path) from error
-    except BaseException:
-        lock.close()
-        raise

@@ -123,8 +123,7 @@ _HOLDINGS: Final = (
 
 
 def opened(path: Path) -> sqlite3.Connection:
-    """A connection to the file, which is made when it is not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A connection to the file, which is made when absent; its folder is there."""
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")

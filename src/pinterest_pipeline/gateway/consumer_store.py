@@ -14,7 +14,7 @@ import msgspec
 
 from pinterest_pipeline.errors import ConsumerExists, UnknownConsumer
 from pinterest_pipeline.eventlog.base import Part
-from pinterest_pipeline.eventlog.filelock import FileLock
+from pinterest_pipeline.eventlog.filelock import FileLock, opened_under_lock
 from pinterest_pipeline.gateway.consumer_file import (
     Holding,
     Instance,
@@ -50,8 +50,7 @@ class ConsumerStore:
         self._timeout_ms = int(timeout_seconds * 1_000)
         self._turns = Turns(folder / "turns")
         self._lock = threading.Lock()
-        self._writers: FileLock | None = None
-        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[FileLock, sqlite3.Connection] | None = None
 
     @property
     def timeout_seconds(self) -> float:
@@ -59,12 +58,11 @@ class ConsumerStore:
 
     def close(self) -> None:
         with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-            if self._writers is not None:
-                self._writers.close()
-                self._writers = None
+            if self._file is not None:
+                lock, connection = self._file
+                connection.close()
+                lock.close()
+                self._file = None
 
     # Instances
 
@@ -249,24 +247,16 @@ class ConsumerStore:
     def _transaction(self, *, write: bool = True) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
+                if self._file is None:
+                    self._file = opened_under_lock(self._path, opened)
+                lock, connection = self._file
                 if not write:
-                    yield self._opened()
+                    yield connection
                     return
                 # SQLite, before its version 3.51.3, may lose what is committed while another process begins a
                 # checkpoint (https://sqlite.org/wal.html#walresetbug): here one ends before the other begins.
-                with self._write_lock().held(), self._opened() as connection:
+                with lock.held(), connection:
                     connection.execute("BEGIN IMMEDIATE")
                     yield connection
             except (sqlite3.Error, OSError) as error:
                 raise translated(error, self._path) from error
-
-    def _write_lock(self) -> FileLock:
-        if self._writers is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._writers = FileLock(self._path)
-        return self._writers
-
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = opened(self._path)
-        return self._connection
