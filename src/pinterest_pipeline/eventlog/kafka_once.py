@@ -64,7 +64,7 @@ class KeyedRequests:
         """Note the intent of a request, then send it, answer it, or repair it."""
         once, places = _once(request), request.places
         ends = topic.ends or {}
-        bounds = {place: ends[place] for place in places if isinstance(place, int)}
+        bounds = {place: ends.get(place, 0) for place in places if isinstance(place, int)}
         request.records = _marked(request.records, once)
         try:
             intents = self._intents

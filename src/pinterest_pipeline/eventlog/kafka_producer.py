@@ -95,9 +95,16 @@ class Appender:
         return False
 
     def _look_up(self, topic: str) -> None:
-        known, problem = self._found(topic)
+        is_over = False
+        while not is_over:
+            is_over = self._go_on(topic, *self._found(topic))
+
+    def _go_on(self, topic: str, known: Topic | None, problem: PipelineError | None) -> bool:
+        """Send what waits for the topic; False when one came meanwhile that needs to know more of it."""
         settled: list[Request] = []
         with self._lock:
+            if known is not None and known.ends is None and self._waits_with_key(topic):
+                return False
             requests = self._waiting.pop(topic)
             if known is None:
                 self._known.pop(topic, None)
@@ -109,12 +116,16 @@ class Appender:
         if problem is not None:
             for request in requests:
                 self.fail(request, problem)
+        return True
+
+    def _waits_with_key(self, topic: str) -> bool:
+        return any(request.once is not None for request in self._waiting[topic])
 
     def _found(self, topic: str) -> tuple[Topic | None, PipelineError | None]:
         """The topic, as it was known before if the brokers are away; or why there is none."""
         with self._lock:
             before = self._known.get(topic)
-            with_ends = any(request.once is not None for request in self._waiting[topic])
+            with_ends = self._waits_with_key(topic)
         try:
             return self._found_now(topic, before, with_ends), None
         except Unavailable as error:

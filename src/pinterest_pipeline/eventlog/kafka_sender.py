@@ -30,7 +30,10 @@ _Content = tuple[bytes | None, bytes | None]
 
 
 class Sender:
-    """Sends requests whose partitions are chosen; `done` is told of each, by the thread that polls."""
+    """Sends requests whose partitions are chosen; `done` is told of each, by the thread that polls.
+
+    Raises SettingError for settings that the client refuses of a producer.
+    """
 
     def __init__(self, clients: Clients, max_record_bytes: int, done: Callable[[Request], None]) -> None:
         self._clients = clients
@@ -40,12 +43,11 @@ class Sender:
         self._refused_here: deque[tuple[Delivery, Record, KafkaError]] = deque()
         self._stop = False
         self._thread = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
+        self._made().close()  # what the client refuses is refused now, not with the first append
 
-    @cached_property
-    def _producer(self) -> Producer:
-        """Made with the first append: most logs are opened to be read."""
+    def _made(self) -> Producer:
         settings = self._clients.settings
-        producer = self._clients.producer(
+        return self._clients.producer(
             {
                 "enable.idempotence": True,
                 "acks": "all",
@@ -58,6 +60,11 @@ class Sender:
                 "topic.metadata.propagation.max.ms": 2_000,
             }
         )
+
+    @cached_property
+    def _producer(self) -> Producer:
+        """Made with the first append: most logs are opened to be read."""
+        producer = self._made()
         self._thread.start()
         return producer
 

@@ -34,6 +34,12 @@ def test_settings_that_do_not_fit_are_named(settings: KafkaSettings, said: str) 
         Clients("127.0.0.1:1", settings).admin()
 
 
+def test_what_only_a_producer_refuses_is_refused_at_start_too(tmp_path: Path) -> None:
+    settings = KafkaSettings(properties={"acks": SecretStr("1")})
+    with pytest.raises(errors.SettingError, match="acks"):
+        KafkaEventLog("127.0.0.1:1", settings, kafka_partition, 4_096, tmp_path / "intents.sqlite")
+
+
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
