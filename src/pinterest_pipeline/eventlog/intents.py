@@ -16,6 +16,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -49,6 +50,8 @@ _KEPT_MS: Final = 25 * 3_600 * 1_000
 _REMOVED_AT_ONCE: Final = 200
 _REMOVAL_SECONDS: Final = 1.0
 _LAZY_SECONDS: Final = 0.05
+_NOBODY: Final = ""
+"""Owner of a request that failed: whoever gets it again may take it up."""
 
 Outcomes = list[Receipt | Refusal]
 Place = int | Refusal
@@ -167,7 +170,7 @@ class Intents:
         return any(type(job) is _Beginning for job in self._queue)
 
     def _write(self, jobs: list[_Beginning | _Ending]) -> None:
-        answers: list[tuple[Decided, Decision | PipelineError]] = []
+        answers: list[tuple[_Beginning, Decision | PipelineError]] = []
         try:
             with self._lock.held():
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -175,16 +178,24 @@ class Intents:
                     if isinstance(job, _Ending):
                         self._note_end(job)
                     else:
-                        answers.append((job.decided, self._decide(job)))
+                        answers.append((job, self._decide(job)))
                 self._remove_old()
                 self._connection.execute("COMMIT")
         except (OSError, sqlite3.Error) as error:
             self._roll_back()
+            taken = [job.row for job, answer in answers if isinstance(answer, Begun | Interrupted)]
+            self._ours.difference_update(taken)  # not what was under way before
             problem = _translated(error, self._path)
-            answers = [(job.decided, problem) for job in jobs if isinstance(job, _Beginning)]
-            self._ours.difference_update(job.row for job in jobs if isinstance(job, _Beginning))
-        for decided, answer in answers:
-            decided(answer)
+            answers = [(job, problem) for job in jobs if isinstance(job, _Beginning)]
+            self._put_back([job for job in jobs if isinstance(job, _Ending)])
+        for job, answer in answers:
+            job.decided(answer)
+
+    def _put_back(self, endings: list[_Ending]) -> None:
+        """Before all that waits; nobody could take up again what stays ours without an end."""
+        with self._wake:
+            if not self._closed:
+                self._queue.extendleft(reversed(endings))
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:
@@ -192,7 +203,11 @@ class Intents:
 
     def _note_end(self, ending: _Ending) -> None:
         self._ours.discard(ending.row)
-        if ending.outcomes is not None:
+        if ending.outcomes is None:
+            self._connection.execute(
+                "UPDATE intents SET owner = ? WHERE topic_id = ? AND key = ?", (_NOBODY, *ending.row)
+            )
+        else:
             self._connection.execute(
                 "UPDATE intents SET outcomes = ? WHERE topic_id = ? AND key = ?",
                 (msgspec.msgpack.encode(ending.outcomes), *ending.row),
@@ -215,7 +230,7 @@ class Intents:
             return KeyReused()
         if outcomes is not None:
             return Over(_OUTCOMES.decode(outcomes))
-        if job.row in self._ours or (owner != self._owner.name and self._owner.is_alive(owner)):
+        if job.row in self._ours or self._owner.is_another(owner):
             return KeyInFlight()
         self._connection.execute(
             "UPDATE intents SET owner = ? WHERE topic_id = ? AND key = ?", (self._owner.name, *job.row)
@@ -245,7 +260,11 @@ class _Owner:
         self._file = os.open(folder / self.name, os.O_RDWR | os.O_CREAT, 0o644)
         fcntl.flock(self._file, fcntl.LOCK_EX)
 
-    def is_alive(self, name: str) -> bool:
+    def is_another(self, name: str) -> bool:
+        """Whether this is the name of another instance, which lives."""
+        return name not in (_NOBODY, self.name) and self._is_alive(name)
+
+    def _is_alive(self, name: str) -> bool:
         try:
             file = os.open(self._folder / name, os.O_RDONLY)
         except FileNotFoundError:
@@ -260,8 +279,9 @@ class _Owner:
 
     def _sweep(self) -> None:
         for path in self._folder.iterdir():
-            if not self.is_alive(path.name) and time.time() - path.stat().st_mtime > _KEPT_MS / 1_000:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # another instance sweeps too
+                if not self._is_alive(path.name) and time.time() - path.stat().st_mtime > _KEPT_MS / 1_000:
+                    path.unlink()
 
     def close(self) -> None:
         (self._folder / self.name).unlink(missing_ok=True)

@@ -1,12 +1,15 @@
 """Intents are durable, shared, and taken over from the dead."""
 
+import errno
+import fcntl
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pinterest_pipeline.errors import KeyInFlight, KeyReused, PipelineError, Unavailable
+from pinterest_pipeline.errors import DiskFull, KeyInFlight, KeyReused, PipelineError, Unavailable
 from pinterest_pipeline.eventlog.base import Once, Receipt, Refusal
 from pinterest_pipeline.eventlog.intents import Begun, Decision, Intents, Interrupted, Over, Plan
 
@@ -28,6 +31,10 @@ def begin(
     intents.begin(topic, once, plan, decided)
     assert answered.wait(30)
     return answers[0]
+
+
+def raise_disk_full(_: Intents) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.fixture
@@ -76,6 +83,37 @@ def test_what_failed_is_taken_up_again_with_its_first_plan(intents: Intents) -> 
     assert begin(intents) == Over(OUTCOMES)
 
 
+def test_what_failed_may_be_taken_up_by_another(intents: Intents, path: Path) -> None:
+    begin(intents)
+    intents.end("id", "key", None)
+    assert begin(intents, Once("behind it", b"f")) == Begun()
+    other = Intents(path)
+    assert begin(other) == Interrupted(PLAN)
+    assert isinstance(begin(intents), KeyInFlight)
+    other.close()
+
+
+def test_what_is_under_way_stays_so_when_the_disk_is_full(
+    intents: Intents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(intents)
+    with monkeypatch.context() as patch:
+        patch.setattr(Intents, "_remove_old", raise_disk_full)
+        assert isinstance(begin(intents), DiskFull)
+        assert isinstance(begin(intents, Once("another", b"f")), DiskFull)
+    assert isinstance(begin(intents), KeyInFlight)
+    assert begin(intents, Once("another", b"f")) == Begun()
+
+
+def test_an_end_is_kept_until_there_is_room_for_it(intents: Intents, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(intents)
+    with monkeypatch.context() as patch:
+        patch.setattr(Intents, "_remove_old", raise_disk_full)
+        intents.end("id", "key", OUTCOMES)
+        assert isinstance(begin(intents), DiskFull)
+    assert begin(intents) == Over(OUTCOMES)
+
+
 def test_what_a_dead_owner_began_is_taken_over_by_one(path: Path) -> None:
     owner = Intents(path)
     begin(owner)
@@ -86,6 +124,23 @@ def test_what_a_dead_owner_began_is_taken_over_by_one(path: Path) -> None:
     assert isinstance(answers[1], KeyInFlight)
     for heir in heirs:
         heir.close()
+
+
+def test_a_name_of_the_dead_may_go_while_it_is_looked_at(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    owners = path.parent / f"{path.name}-owners"
+    owners.mkdir(parents=True)
+    (owners / "dead").touch()
+    os.utime(owners / "dead", (1, 1))
+    number, flock = (owners / "dead").stat().st_ino, fcntl.flock
+
+    def swept_by_another(file: int, operation: int) -> None:
+        flock(file, operation)
+        if os.fstat(file).st_ino == number:
+            (owners / "dead").unlink(missing_ok=True)
+
+    monkeypatch.setattr("fcntl.flock", swept_by_another)
+    Intents(path).close()
+    assert not list(owners.iterdir())
 
 
 def test_many_threads_begin_a_key_once(intents: Intents, path: Path) -> None:
