@@ -285,9 +285,15 @@ def place(
     if once and (known := transaction.requests.outcomes(topic.id, once)) is not None:
         return known
     outcomes = transaction.add(topic, records, choose(topic.id, len(topic.partitions), records), now)
-    if once:
+    if once and not _is_passing(outcomes):
         transaction.requests.remember(topic.id, once, outcomes)
     return outcomes
+
+
+def _is_passing(outcomes: Outcomes) -> bool:
+    """Whether nothing landed of what may land a moment later: sent again, it is tried again."""
+    codes = {outcome.code if isinstance(outcome, Refusal) else None for outcome in outcomes}
+    return "throttled" in codes and None not in codes
 
 
 def now_ms() -> int:

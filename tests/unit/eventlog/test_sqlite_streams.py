@@ -20,7 +20,7 @@ from pinterest_pipeline.errors import (
     UnknownPartition,
     UnknownTopic,
 )
-from pinterest_pipeline.eventlog.base import Receipt, Record, Refusal
+from pinterest_pipeline.eventlog.base import Once, Receipt, Record, Refusal
 from pinterest_pipeline.eventlog.partitioners import HASH_SPACE, hash_key, kafka_partition
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
@@ -344,4 +344,20 @@ def test_a_large_read_is_paid_for_by_those_after_it(tmp_path: Path, clock: Clock
             log.get(STREAM, 0, 0, 1)
     clock.now += 1_000
     assert log.get(STREAM, 0, 0, 1).records
+    log.close()
+
+
+def test_a_throttled_request_with_a_key_is_tried_again(tmp_path: Path, clock: Clock) -> None:
+    log = SqliteStreamLog(tmp_path / "streams.sqlite", 2**20, limits=True, clock=clock)
+    log.create(STREAM, 1)
+    log.append(STREAM, [Record(b"x", b"key")] * 1_000).result()
+    once, records = Once("key", b"fingerprint"), [Record(b"y", b"key")]
+    (refused,) = log.append(STREAM, records, once).result()
+    assert isinstance(refused, Refusal)
+    assert refused.code == "throttled"
+    clock.now += 1_000
+    landed = log.append(STREAM, records, once).result()
+    assert landed == [Receipt(0, 1_000, clock.now)]
+    clock.now += 1_000
+    assert log.append(STREAM, records, once).result() == landed
     log.close()
