@@ -28,6 +28,13 @@ READER: Final = {
 }
 """Properties of every consumer: it keeps no positions by itself and holds at most 8 MB of a partition."""
 
+_CURSOR: Final = {
+    **READER,
+    "group.id": "pinpipe-reader",  # a word that the client needs; nothing is ever committed in it
+    "enable.partition.eof": True,
+    "auto.offset.reset": "error",
+}
+
 _MOST_CURSORS: Final = 32
 _CHUNK: Final = 500
 
@@ -37,9 +44,13 @@ class _Moved(Exception):
 
 
 class Reader:
-    """The reading half of the log. Any thread may use it."""
+    """The reading half of the log. Any thread may use it.
+
+    Raises SettingError for settings that the client refuses of a consumer.
+    """
 
     def __init__(self, clients: Clients, admin: Admin, seconds: float) -> None:
+        clients.consumer(_CURSOR).close()  # what it refuses is refused now, not with the first read
         self._clients = clients
         self._admin = admin
         self._seconds = seconds
@@ -111,13 +122,7 @@ class _Cursor:
         self._seconds = seconds
         self._queue: deque[Message] = deque()
         self._ended_at = -1
-        # The group is a word that the client needs; nothing is ever committed in it.
-        properties = {
-            "group.id": "pinpipe-reader",
-            "enable.partition.eof": True,
-            "auto.offset.reset": "error",
-        }
-        self._consumer: Consumer = clients.consumer({**READER, **properties})
+        self._consumer: Consumer = clients.consumer(_CURSOR)
         low, high = admin.bounds(*part)
         self._is_assigned = offset <= high
         if self._is_assigned:

@@ -34,9 +34,12 @@ def test_settings_that_do_not_fit_are_named(settings: KafkaSettings, said: str) 
         Clients("127.0.0.1:1", settings).admin()
 
 
-def test_what_only_a_producer_refuses_is_refused_at_start_too(tmp_path: Path) -> None:
-    settings = KafkaSettings(properties={"acks": SecretStr("1")})
-    with pytest.raises(errors.SettingError, match="acks"):
+@pytest.mark.parametrize("given", [("acks", "1"), ("max.poll.interval.ms", "1000")])
+def test_what_a_producer_or_consumer_refuses_is_refused_at_start(
+    given: tuple[str, str], tmp_path: Path
+) -> None:
+    settings = KafkaSettings(properties={given[0]: SecretStr(given[1])})
+    with pytest.raises(errors.SettingError, match=given[0]):
         KafkaEventLog("127.0.0.1:1", settings, kafka_partition, 4_096, tmp_path / "intents.sqlite")
 
 
