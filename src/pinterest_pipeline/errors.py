@@ -10,6 +10,7 @@ PipelineError            says what was wrong, what was found, what to do; carrie
 └── Fatal                will not pass by itself: stop and say so
     ├── SettingError     a setting is missing, unknown or out of bounds
     ├── BadInput         a file or an argument holds something that cannot be read
+    │   ├── DamagedTable      files of a table cannot be read
     │   ├── UnknownPartition  the topic has no such partition
     │   ├── StreamReplaced    the stream that a table was read from is gone, or another one has its name
     │   └── RecordsExpired    records left a stream before they were read
@@ -83,6 +84,14 @@ class SettingError(Fatal):
 
 class BadInput(Fatal):
     exit_code = 4
+
+
+class DamagedTable(BadInput):
+    def __init__(self, reason: object) -> None:
+        super().__init__(
+            f"a table cannot be read: {reason}",
+            "remove the folder of that table: the next load makes it again, of the objects or the stream",
+        )
 
 
 class PortInUse(Fatal):

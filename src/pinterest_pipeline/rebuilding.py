@@ -15,7 +15,7 @@ import pyarrow.dataset as ds
 
 from pinterest_pipeline.config import crash_at
 from pinterest_pipeline.engines.base import Engine
-from pinterest_pipeline.errors import Fatal, NoSuchObject
+from pinterest_pipeline.errors import DamagedTable, Fatal, NoSuchObject
 from pinterest_pipeline.objects.landed import LandedObject, end_offset, landed_objects
 from pinterest_pipeline.pipeline import Loaded, Progress, Target, load_objects, object_source
 from pinterest_pipeline.records import names
@@ -112,7 +112,10 @@ def _check_covered(workspace: Workspace, made: Rebuilt, table: TableName) -> Non
     starts: dict[int, list[int]] = {}
     for found in made.objects[table]:
         starts.setdefault(found.name.partition, []).append(found.name.start)
-    old = _largest(now, workspace.quarantine("batch"), table, starts)
+    try:
+        old = _largest(now, workspace.quarantine("batch"), table, starts)
+    except pa.ArrowInvalid as error:
+        raise DamagedTable(error) from error
     new = _largest(made.tables[table], made.quarantine, table, starts)
     store, lost = workspace.objects(), set[str]()
     for (partition, start), offset in old.items():

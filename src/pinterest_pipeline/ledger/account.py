@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from pinterest_pipeline.errors import DamagedTable
 from pinterest_pipeline.records.names import Branch
 from pinterest_pipeline.records.receipts import Account
 from pinterest_pipeline.records.schemas import POSITION_COLUMNS
@@ -56,9 +57,12 @@ class Evidence:
 
 
 def account(branch: Branch, table: str, evidence: Evidence, sent: Account) -> TableAccount:
-    """Recompute the account of one table."""
+    """Recompute the account of one table; raises DamagedTable."""
     with duckdb.connect() as connection:
-        _make_views(connection, branch, table, evidence)
+        try:
+            _make_views(connection, branch, table, evidence)
+        except duckdb.InvalidInputException as error:
+            raise DamagedTable(error) from error
         count = {name: _count(connection, query) for name, query in _COUNTS.items()}
         wanted = _MUST_BE_EMPTY if evidence.every_version else (*_MUST_BE_EMPTY, _ONE_ROW)
         problems = [

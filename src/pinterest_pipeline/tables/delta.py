@@ -19,12 +19,13 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
 from pinterest_pipeline.config import crash_at
-from pinterest_pipeline.errors import DiskFull, Fatal, SettingError, is_disk_full
+from pinterest_pipeline.errors import DamagedTable, DiskFull, Fatal, SettingError, is_disk_full
 from pinterest_pipeline.tables.files import (
     Contents,
     DataFile,
@@ -65,7 +66,10 @@ class Upkeep(NamedTuple):
 
 
 class Table:
-    """A Delta table in a folder; made by its first commit. `append` makes one that keeps every version."""
+    """A Delta table in a folder; made by its first commit. `append` makes one that keeps every version.
+
+    Whatever opens the table raises DamagedTable when its log cannot be read.
+    """
 
     def __init__(self, path: Path, upkeep: Upkeep | None = None) -> None:
         self.path = path
@@ -117,12 +121,19 @@ class Table:
         return [unquote(uri) for uri in handle.file_uris()] if handle else []
 
     def head(self, most: int) -> list[dict[str, Any]]:
-        """Some rows, for people to look at."""
+        """Some rows, for people to look at.
+
+        Not by a dataset of the handle: its threads read ahead through a file system in Python, and what they
+        still do when Python ends kills the process, or never ends. Raises DamagedTable.
+        """
         handle = self._handle()
-        if handle is None:
-            return []
-        rows: list[dict[str, Any]] = handle.to_pyarrow_dataset().head(most).to_pylist()
-        return rows
+        empty = dict.fromkeys(column.name for column in handle.schema().fields) if handle else {}
+        rows: list[dict[str, Any]] = []
+        for path in self.files():
+            rows += [empty | row for row in _first_rows(path, most)]
+            if len(rows) >= most:
+                break
+        return rows[:most]
 
     def append(self, rows: Rows, positions: Mapping[str, int], totals: Mapping[str, int]) -> None:
         """Add rows and move the positions, in one commit; `totals` are added to the running totals.
@@ -266,7 +277,18 @@ class Table:
                 self._delta = DeltaTable(str(self.path))
             except TableNotFoundError:
                 return None
+            except DeltaError as error:
+                raise DamagedTable(f"{self.path}: {error}") from error
         return self._delta
+
+
+def _first_rows(path: str, most: int) -> list[dict[str, Any]]:
+    try:
+        with pq.ParquetFile(path) as file:
+            batch = next(file.iter_batches(most), None)
+            return batch.to_pylist() if batch else []
+    except (OSError, pa.ArrowException) as error:
+        raise DamagedTable(f"{path}: {error}") from error
 
 
 def _tables(rows: Rows) -> Iterator[pa.Table]:

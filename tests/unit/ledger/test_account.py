@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pinterest_pipeline.errors import DamagedTable
 from pinterest_pipeline.ledger.account import Evidence, TableAccount, account
-from pinterest_pipeline.records.receipts import read_accounts
+from pinterest_pipeline.records.receipts import Account, read_accounts
 
 SOURCE = "id.pin"
 COUNT = 10
@@ -188,3 +189,11 @@ def test_versions_of_a_row_may_be_kept(tmp_path: Path) -> None:
     facts.clean.append(facts.row(0, 0))
     assert "1 clean rows repeat an ind" in " ".join(facts.account(tmp_path).problems)
     assert facts.account(tmp_path, every_version=True).problems == []
+
+
+def test_a_damaged_file_of_a_table_is_named(tmp_path: Path) -> None:
+    Facts().account(tmp_path)
+    (tmp_path / "clean.parquet").write_bytes(b"")
+    evidence = Evidence(landed=[], clean=[str(tmp_path / "clean.parquet")], quarantine=[], receipts=[])
+    with pytest.raises(DamagedTable, match=r"clean\.parquet"):
+        account("batch", "pin", evidence, Account())

@@ -1,5 +1,7 @@
 """A commit moves the table and its positions together; a newer row replaces the older one of its `ind`."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from pinterest_pipeline.errors import SettingError
+from pinterest_pipeline.errors import DamagedTable, SettingError
 from pinterest_pipeline.tables.delta import Table, Upkeep
 
 _FIELDS: "list[pa.Field[Any]]" = [
@@ -192,3 +194,35 @@ def test_files_that_are_replaced_again_and_again_do_not_pile_up(tmp_path: Path) 
         table.upsert(rows((1, "x" * 100, number)), {"t/0": number + 1}, {"read": 1})
     assert len(list(table.path.glob("*.parquet"))) <= 33
     assert table.rows() == 1
+
+
+def test_a_process_that_looked_at_some_rows_ends(table: Table) -> None:
+    """Threads that read ahead were met by the end of Python: a signal, or no end."""
+    for number in range(12):
+        table.append(rows(*((ind, "x" * 100, number) for ind in range(200))), {"t/0": number}, {})
+    script = (
+        "import sys; from pathlib import Path; from pinterest_pipeline.tables.delta import Table;"
+        " print(len(Table(Path(sys.argv[1])).head(20)))"
+    )
+    command = [sys.executable, "-c", script, str(table.path)]
+    ended = [subprocess.run(command, capture_output=True, timeout=60, check=False) for _ in range(3)]
+    assert [(process.returncode, process.stdout) for process in ended] == [(0, b"20\n")] * 3
+
+
+def test_some_rows_are_no_more_than_there_are(table: Table) -> None:
+    table.append(rows((1, "a", 1), (2, "b", 1)), {"t/0": 2}, {})
+    table.append(rows((3, "c", 2)), {"t/0": 3}, {})
+    assert sorted(row["ind"] for row in table.head(9)) == [1, 2, 3]
+    assert len(table.head(2)) == 2
+
+
+def test_damaged_files_are_named(table: Table) -> None:
+    table.append(rows((1, "a", 1)), {"t/0": 1}, {})
+    (file,) = table.files()
+    Path(file).write_bytes(b"")
+    with pytest.raises(DamagedTable, match=Path(file).name):
+        table.head(1)
+    newest = max((table.path / "_delta_log").glob("*.json"))
+    newest.write_text("{")
+    with pytest.raises(DamagedTable, match="pin"):
+        Table(table.path).rows()
