@@ -26,7 +26,7 @@ from pinterest_pipeline import (
 from pinterest_pipeline.config import load_settings, remember
 from pinterest_pipeline.errors import BadInput, Disagreement, DiskFull, PipelineError, is_disk_full
 from pinterest_pipeline.records.names import Branch
-from pinterest_pipeline.terminal import configure_log, err, out, show_error
+from pinterest_pipeline.terminal import configure_log, err, is_reader_gone, out, show_error
 
 _ORDER = (
     "demo", "up", "fill", "send", "keys", "gateway", "kafka", "sink", "replay", "s3", "compact", "load",
@@ -100,8 +100,10 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(error)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(141)
+    except SystemExit as end:
+        if end.code == 1 and is_reader_gone():  # click takes that for a failure
+            sys.exit(141)
+        raise
     except Exception as error:
         if isinstance(error, OSError) and error.filename and not is_disk_full(error):
             _fail(BadInput(f"{error.filename}: {error.strerror}", "see 'pinpipe doctor'"))

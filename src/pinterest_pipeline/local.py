@@ -255,11 +255,15 @@ def fetch_parts(settings: Settings, say: Say) -> None:
 
 
 def read_state(data: Path) -> State | None:
-    """What runs in a working folder, or None when nothing does."""
+    """What runs in a working folder, or None when nothing does; raises BadInput for a damaged state."""
     try:
         state = _decode_state(data)
     except FileNotFoundError:
         return None
+    except msgspec.DecodeError as error:
+        raise BadInput(
+            f"{data / STATE_FILE} does not say what runs: {error}", "remove it when 'pinpipe up' has ended"
+        ) from None
     return state if _is_alive(state.pid) else None
 
 

@@ -1,5 +1,7 @@
 """What a person sees in a terminal: tables, progress, a clear word about an error."""
 
+import errno
+import select
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,8 +24,15 @@ if TYPE_CHECKING:
 
 _ROWS_SHOWN = 10
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """As any other write: rich would end the process here as if a command had failed."""
+        raise BrokenPipeError(errno.EPIPE, "nobody reads standard output")
+
+
+out = _Console(highlight=False)
+err = _Console(stderr=True, highlight=False)
 
 
 def configure_log() -> None:
@@ -36,6 +45,13 @@ def configure_log() -> None:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def is_reader_gone() -> bool:
+    """Whether standard output is a pipe that nobody reads any more."""
+    output = select.poll()
+    output.register(1, 0)  # what is wrong is told without being asked for
+    return any(told & select.POLLERR for _, told in output.poll(0))
 
 
 def show_error(error: PipelineError) -> None:

@@ -17,7 +17,7 @@ import msgspec
 
 from pinterest_pipeline.broker.distribution import jars, java
 from pinterest_pipeline.broker.properties import LOG4J, cluster_id, server_properties
-from pinterest_pipeline.errors import Fatal, MissingPart, PortInUse, Unavailable
+from pinterest_pipeline.errors import BadInput, Fatal, MissingPart, PortInUse, Unavailable
 from pinterest_pipeline.parts import Say
 
 STATE_FILE: Final = "node.json"
@@ -221,6 +221,10 @@ def _state(folder: Path) -> NodeState | None:
         return msgspec.json.decode((folder / STATE_FILE).read_bytes(), type=NodeState)
     except FileNotFoundError:
         return None
+    except msgspec.DecodeError as error:
+        raise BadInput(
+            f"{folder / STATE_FILE} does not say where Kafka runs: {error}", "remove it when Kafka has ended"
+        ) from None
 
 
 def _command_line(pid: int) -> str:

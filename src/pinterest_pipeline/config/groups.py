@@ -296,4 +296,4 @@ class EngineSettings(Group):
         pattern=r"^[1-9][0-9]*[mg]$",
         description="Heap of Spark's JVM on this machine, in Spark's own form; what is more spills to disk.",
     )
-    threads: int = Field(0, ge=0, description="Threads the engine uses; 0 takes one for each core.")
+    threads: int = Field(0, ge=0, le=1_024, description="Threads the engine uses; 0 takes one for each core.")
