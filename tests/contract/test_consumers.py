@@ -131,6 +131,17 @@ def test_what_is_read_but_not_kept_comes_again_to_the_next_holder(gateway: Askin
     assert second.values() == [number for number in range(4) if (GEO, number) not in kept]
 
 
+@pytest.mark.parametrize("ask", ["/assignments", "/records?timeout=0"])
+def test_who_lets_partitions_go_keeps_first_what_was_delivered(gateway: Asking, ask: str) -> None:
+    gateway.produce(GEO, *({"value": number, "partition": number} for number in range(4)))
+    first = gateway.consumer().subscribe(GEO)
+    assert len(first.values()) == 4
+    second = gateway.consumer(name="two").subscribe(GEO)
+    assert first.send("GET", ask).status_code == 200
+    assert len(second.parts()) == 2
+    assert second.values() == []
+
+
 def test_who_leaves_leaves_its_share_to_the_others(gateway: Asking) -> None:
     first, second = (gateway.consumer(name=name).subscribe(GEO) for name in ("one", "two"))
     first.parts()

@@ -101,7 +101,14 @@ class Consumers:
         return self._store.holdings(instance)
 
     def _shared(self, instance: Instance, names: Sequence[str]) -> list[Holding]:
-        return self._store.share(instance, self._topics(names))
+        """The instance's share; where what goes to others stood is kept first, so that they go on there."""
+        topics = self._topics(names)
+        held, surplus = self._store.share(instance, topics)
+        if surplus:
+            self._keep(instance, surplus)
+            self._store.let_go(instance, surplus)
+            held, _ = self._store.share(instance, topics)
+        return held
 
     def _place(self, instance: Instance, holdings: Sequence[Holding]) -> None:
         """Begin at the group's positions; without one, at the edge that the instance asked for."""
@@ -150,16 +157,19 @@ class Consumers:
 
     def keep(self, instance: Instance) -> None:
         """Keep what was delivered as the group's positions, where the instance has auto.commit.enable."""
-        if instance.settings.auto_commit:
-            self._commit_delivered(instance)
+        self._keep(instance, self._store.holdings(instance))
 
-    def _commit_delivered(self, instance: Instance) -> None:
-        holdings = [holding for holding in self._store.holdings(instance) if holding.dirty]
-        if not holdings:
+    def _keep(self, instance: Instance, holdings: Iterable[Holding]) -> None:
+        if instance.settings.auto_commit:
+            self._commit_delivered(instance, holdings)
+
+    def _commit_delivered(self, instance: Instance, holdings: Iterable[Holding]) -> None:
+        dirty = [holding for holding in holdings if holding.dirty]
+        if not dirty:
             return
         self._refuse_members(instance.group)
-        known = self._topics({holding.topic for holding in holdings})
-        for topic, of_topic in _by_topic(holdings).items():
+        known = self._topics({holding.topic for holding in dirty})
+        for topic, of_topic in _by_topic(dirty).items():
             same = [holding for holding in of_topic if known.get(topic, ("",))[0] == holding.topic_id]
             positions = {holding.partition: holding.position or 0 for holding in same}
             with suppress(UnknownTopic, BadInput):  # it was deleted, and its positions with it
@@ -172,7 +182,7 @@ class Consumers:
         Raises UnknownTopic, UnknownPartition, and IllegalState for a partition of another instance.
         """
         if offsets is None:
-            self._commit_delivered(instance)
+            self._commit_delivered(instance, self._store.holdings(instance))
             return
         positions = {(entry.topic, entry.partition): entry.offset + 1 for entry in offsets}
         self._check(instance, positions)

@@ -165,10 +165,10 @@ class ConsumerStore:
             let_go(connection, [holding.id for part, holding in held.items() if part not in parts])
             take(connection, instance, [part for part in parts if part not in held], topics, shared=False)
 
-    def share(self, instance: Instance, topics: Topics) -> list[Holding]:
-        """Take and let go partitions until the instance holds its share of these topics, and only that.
+    def share(self, instance: Instance, topics: Topics) -> tuple[list[Holding], list[Holding]]:
+        """Take of the instance's share of these topics what nobody holds.
 
-        What another instance still holds is left until that one lets it go, in its own turn.
+        All that it holds then; and what of that is none of its share, to be let go once its position is kept.
         """
         with self._transaction() as connection:
             names = sorted(topics)
@@ -178,15 +178,18 @@ class ConsumerStore:
                 note_change(connection, instance.group)
             share = shares(instance.name, members(connection, instance.group), topics)
             held = holdings_of(connection, instance)
-            stale = [one.id for one in held if share.get((one.topic, one.partition)) != one.topic_id]
-            missing = set(share) - {(one.topic, one.partition) for one in held if one.id not in stale}
-            if not stale and not missing:
-                return held
-            if stale:
-                let_go(connection, stale)
-                note_change(connection, instance.group)
-            take(connection, instance, sorted(missing), topics, shared=True)
-            return holdings_of(connection, instance)
+            surplus = [one for one in held if share.get((one.topic, one.partition)) != one.topic_id]
+            missing = share.keys() - {(one.topic, one.partition) for one in held}
+            if missing:
+                take(connection, instance, sorted(missing), topics, shared=True)
+                held = holdings_of(connection, instance)
+            return held, surplus
+
+    def let_go(self, instance: Instance, holdings: Iterable[Holding]) -> None:
+        """Leave holdings to the others of the group."""
+        with self._transaction() as connection:
+            let_go(connection, [holding.id for holding in holdings])
+            note_change(connection, instance.group)
 
     def holder(self, group: str, part: Part) -> str | None:
         """The name of the instance that holds a partition by its subscription."""
