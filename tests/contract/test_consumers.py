@@ -11,7 +11,8 @@ from pinterest_pipeline.eventlog.base import EventLog, Record
 from tests.asking import BINARY, JSON, Asking, Consumer, OpenGateway, code, send
 
 WAIT = 30
-PIN, GEO = "124df56aef51.pin", "124df56aef51.geo"
+PIN, GEO, USER = "124df56aef51.pin", "124df56aef51.geo", "124df56aef51.user"
+LATEST = {"auto.offset.reset": "latest"}
 
 # Instances
 
@@ -203,12 +204,56 @@ def test_the_accept_header_must_fit_the_format(gateway: Asking, format_: str, ac
     assert consumer.get().status_code == 200
 
 
-def test_from_the_latest_only_what_comes_after_the_subscription(gateway: Asking) -> None:
+@pytest.mark.parametrize("auto", [True, False])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/subscription", {"topics": [PIN]}),
+        ("/subscription", {"topic_pattern": ".*pin"}),
+        ("/assignments", {"partitions": [{"topic": PIN, "partition": 0}]}),
+    ],
+)
+def test_from_the_latest_all_that_comes_after_the_subscription(
+    gateway: Asking, path: str, body: dict[str, Any], auto: bool
+) -> None:
     send(gateway, PIN, "before")
-    consumer = gateway.consumer(settings={"auto.offset.reset": "latest"}).subscribe(PIN)
-    consumer.parts()
+    consumer = gateway.consumer(settings=LATEST | {"auto.commit.enable": auto})
+    consumer.done(path, body)
     send(gateway, PIN, "after")
     assert consumer.values() == ["after"]
+
+
+def test_from_the_latest_nothing_is_missed_while_partitions_change_hands(gateway: Asking) -> None:
+    first = gateway.consumer(settings=LATEST).subscribe(GEO)
+    second = gateway.consumer(name="two", settings=LATEST).subscribe(GEO)
+    gateway.produce(GEO, *({"value": number, "partition": number} for number in range(4)))
+    assert len(first.parts()) == 2
+    assert sorted(second.values() + first.values()) == [0, 1, 2, 3]
+
+
+def test_from_the_latest_nothing_is_missed_when_who_read_first_is_gone(gateway: Asking) -> None:
+    first = gateway.consumer(settings=LATEST).subscribe(PIN)
+    send(gateway, PIN, 1)
+    assert first.send("DELETE").status_code == 204
+    assert gateway.consumer(name="two", settings=LATEST).subscribe(PIN).values() == [1]
+
+
+@pytest.mark.parametrize("subscription", [{"topics": [PIN, USER]}, {"topic_pattern": ".*"}])
+@pytest.mark.parametrize("again", [True, False])
+def test_from_the_latest_a_later_topic_is_read_from_its_beginning(
+    gateway: Asking, log: EventLog, subscription: dict[str, Any], again: bool
+) -> None:
+    consumer = gateway.consumer(settings=LATEST)
+    consumer.done("/subscription", subscription)
+    log.create(USER, 1)
+    log.append(USER, [Record(b"1")]).result(WAIT)
+    if again:
+        consumer.done("/subscription", subscription)
+    deadline = time.monotonic() + WAIT
+    found: list[Any] = []
+    while not found and time.monotonic() < deadline:
+        found = consumer.values(timeout=100)
+    assert found == [1]
 
 
 def test_an_answer_has_no_more_bytes_than_asked_for_but_one_record_always(gateway: Asking) -> None:

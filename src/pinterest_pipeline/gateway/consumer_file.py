@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -14,10 +14,10 @@ from pinterest_pipeline.eventlog.base import Part
 from pinterest_pipeline.gateway.consumer_shapes import InstanceSettings, Subscribe
 
 _BUSY_SECONDS: Final = 30.0
-_VERSION: Final = 1
+_VERSION: Final = 2
 
-# `topics` holds the names that the subscription came to when its owner asked last. Of the holdings that come
-# from subscriptions, each partition has one in its group; of those that were assigned by hand, any number.
+# `topics` holds what the subscription came to when its owner asked last. Of the holdings that come from
+# subscriptions, each partition has one in its group; of those that were assigned by hand, any number.
 _TABLES: Final = (
     """CREATE TABLE instances (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -41,6 +41,7 @@ _TABLES: Final = (
         shared INTEGER NOT NULL,
         position INTEGER,
         committed INTEGER,
+        later INTEGER NOT NULL,
         moves INTEGER NOT NULL DEFAULT 0
     )""",
     "CREATE INDEX holdings_by_instance ON holdings (instance_id)",
@@ -48,6 +49,13 @@ _TABLES: Final = (
     "CREATE TABLE changes (generation INTEGER PRIMARY KEY AUTOINCREMENT, consumer_group TEXT UNIQUE)",
     f"PRAGMA user_version = {_VERSION}",
 )
+
+# Instances of another version of the file end as unused ones do: their groups' positions are in the log.
+_REMOVAL: Final = tuple(f"DROP TABLE IF EXISTS {table}" for table in ("instances", "holdings", "changes"))
+
+
+Topics = Mapping[str, tuple[str, int]]
+"""Topics that are there: the id and the number of partitions of each."""
 
 
 class Range(msgspec.Struct, frozen=True, array_like=True):
@@ -82,7 +90,7 @@ class Instance(msgspec.Struct, frozen=True):
     name: str
     settings: InstanceSettings
     subscription: Subscribe | None
-    topics: list[str]
+    topics: Topics
     answer: Kept | None
     generation: int
     may_read: Callable[[str], bool] = _anything
@@ -90,7 +98,10 @@ class Instance(msgspec.Struct, frozen=True):
 
 
 class Holding(msgspec.Struct, frozen=True, array_like=True):
-    """A partition that an instance reads. `moves` grows whenever its position is set."""
+    """A partition that an instance reads. `moves` grows whenever its position is set.
+
+    One that came `later` than the subscription is read from its beginning, whatever the instance asked for.
+    """
 
     id: int
     topic: str
@@ -99,6 +110,7 @@ class Holding(msgspec.Struct, frozen=True, array_like=True):
     shared: bool
     position: int | None
     committed: int | None
+    later: bool
     moves: int
 
     @property
@@ -107,17 +119,14 @@ class Holding(msgspec.Struct, frozen=True, array_like=True):
         return self.position is not None and self.position != self.committed
 
 
-Topics = Mapping[str, tuple[str, int]]
-"""Topics that are there: the id and the number of partitions of each."""
-
 # Made here, also what is only converted: msgspec ends the process when threads meet a type that is new to it.
 msgspec.json.Decoder(Holding)
 _settings: Final = msgspec.json.Decoder(InstanceSettings)
 _subscription: Final = msgspec.json.Decoder(Subscribe)
-_names: Final = msgspec.json.Decoder(list[str])
+_topics: Final = msgspec.json.Decoder(dict[str, tuple[str, int]])
 _kept: Final = msgspec.json.Decoder(Kept)
 _HOLDINGS: Final = (
-    "SELECT id, topic, partition, topic_id, shared, position, committed, moves FROM holdings"
+    "SELECT id, topic, partition, topic_id, shared, position, committed, later, moves FROM holdings"
     " WHERE instance_id = ? ORDER BY topic, partition"
 )
 
@@ -129,8 +138,8 @@ def opened(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("BEGIN IMMEDIATE")
-        if connection.execute("PRAGMA user_version").fetchone() == (0,):
-            for statement in _TABLES:
+        if connection.execute("PRAGMA user_version").fetchone() != (_VERSION,):
+            for statement in (*_REMOVAL, *_TABLES):
                 connection.execute(statement)
         connection.execute("COMMIT")
     except BaseException:
@@ -167,7 +176,7 @@ def instance_of(id_: int, group: str, name: str, row: tuple[Any, ...]) -> Instan
         name,
         _settings.decode(settings),
         _subscription.decode(subscription) if subscription else None,
-        _names.decode(topics) if topics else [],
+        _topics.decode(topics) if topics else {},
         _kept.decode(answer) if answer else None,
         generation,
     )
@@ -184,7 +193,7 @@ def members(connection: sqlite3.Connection, group: str) -> dict[str, list[str]]:
     rows = connection.execute(
         "SELECT name, topics FROM instances WHERE consumer_group = ? AND topics IS NOT NULL", (group,)
     ).fetchall()
-    return {name: _names.decode(topics) for name, topics in rows}
+    return {name: list(_topics.decode(topics)) for name, topics in rows}
 
 
 def remove(connection: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> bool:
@@ -207,16 +216,31 @@ def let_go(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
 
 
 def take(
-    connection: sqlite3.Connection, instance: Instance, parts: Sequence[Part], topics: Topics, *, shared: bool
+    connection: sqlite3.Connection,
+    instance: Instance,
+    parts: Iterable[Part],
+    topics: Topics,
+    known: Topics,
+    *,
+    shared: bool,
 ) -> None:
+    """Hold those of the partitions that are free; `known` is what was there before."""
     connection.executemany(
-        "INSERT OR IGNORE INTO holdings (instance_id, consumer_group, topic, partition, topic_id, shared)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO holdings"
+        " (instance_id, consumer_group, topic, partition, topic_id, shared, later)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
         [
-            (instance.id, instance.group, topic, partition, topics[topic][0], shared)
-            for topic, partition in parts
+            (instance.id, instance.group, *part, topics[part[0]][0], shared, _is_later(part, topics, known))
+            for part in parts
         ],
     )
+
+
+def _is_later(part: Part, topics: Topics, known: Topics) -> bool:
+    """Whether a partition is of a topic that is new, or was made anew, or has grown."""
+    topic, number = part
+    topic_id, partitions = known.get(topic, ("", 0))
+    return topic_id != topics[topic][0] or number >= partitions
 
 
 def note_change(connection: sqlite3.Connection, group: str) -> None:

@@ -4,18 +4,14 @@ An instance is a row of the store, not a client of the log: any gateway serves i
 them. Whoever calls these functions has the instance's turn.
 """
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
 
 from pinterest_pipeline.errors import (
     BadInput,
     Fenced,
-    Forbidden,
     IllegalState,
     UnknownGroup,
-    UnknownPartition,
     UnknownTopic,
 )
 from pinterest_pipeline.eventlog.base import EventLog, Part
@@ -29,11 +25,7 @@ from pinterest_pipeline.gateway.consumer_shapes import (
     Subscribe,
 )
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
-from pinterest_pipeline.gateway.requests import INTERNAL, is_topic_name
-
-_SHOWN: Final = 100  # characters of a wrong name in an error
-_KNOWN_SECONDS: Final = 1.0
-"""How long what is known of a topic is believed: the cluster is not asked at every request."""
+from pinterest_pipeline.gateway.consumer_topics import KnownTopics, check_allowed, fitting
 
 
 class Consumers:
@@ -42,7 +34,7 @@ class Consumers:
     def __init__(self, log: EventLog, store: ConsumerStore) -> None:
         self._log = log
         self._store = store
-        self._known: dict[str, tuple[float, tuple[str, int]]] = {}
+        self._topics = KnownTopics(log)
 
     def create(self, group: str, name: str, settings: InstanceSettings) -> None:
         """Make an instance; raises ConsumerExists, and IllegalState for a group of other consumers."""
@@ -67,14 +59,15 @@ class Consumers:
         names = self._names(instance, subscription)
         self._refuse_members(instance.group)
         self.keep(instance)
-        self._store.subscribe(instance, subscription)
-        self._shared(instance, names)
+        topics = self._topics.now(names)
+        known = instance.topics if subscription == before else {**topics, **instance.topics}
+        self._shared(self._store.subscribe(instance, subscription, known), topics)
 
     def unsubscribe(self, instance: Instance) -> None:
         """Read nothing any more, neither by subscription nor by assignment; keeps as `remove` does."""
         with suppress(IllegalState, Fenced):
             self.keep(instance)
-        self._store.subscribe(instance, None)
+        self._store.unsubscribe(instance)
 
     def subscribed(self, instance: Instance) -> list[str]:
         return [] if instance.subscription is None else self._names(instance, instance.subscription)
@@ -83,43 +76,55 @@ class Consumers:
         """Read these partitions whoever else does; raises IllegalState, UnknownTopic, UnknownPartition."""
         if instance.subscription is not None:
             raise _exclusive("it is subscribed")
-        self._check(instance, parts)
+        self._topics.check(instance, parts)
         self._refuse_members(instance.group)
         self.keep(instance)
-        self._store.assign(instance, parts, self._topics({topic for topic, _ in parts}))
+        self._store.assign(instance, parts, self._topics.now({topic for topic, _ in parts}))
+        self._placed(instance, self._store.holdings(instance))
 
     def held(self, instance: Instance) -> list[Holding]:
         """The partitions that are the instance's now, each with its position."""
         if instance.subscription is None:
             holdings = self._store.holdings(instance)
-            _check_allowed(instance, {holding.topic for holding in holdings})
-        else:
-            holdings = self._shared(instance, self._names(instance, instance.subscription))
-        if all(holding.position is not None for holding in holdings):
-            return holdings
-        self._place(instance, [holding for holding in holdings if holding.position is None])
-        return self._store.holdings(instance)
+            check_allowed(instance, {holding.topic for holding in holdings})
+            return self._placed(instance, holdings)
+        names = self._names(instance, instance.subscription)
+        return self._shared(instance, self._present(instance, names))
 
-    def _shared(self, instance: Instance, names: Sequence[str]) -> list[Holding]:
+    def _shared(self, instance: Instance, topics: Topics) -> list[Holding]:
         """The instance's share; where what goes to others stood is kept first, so that they go on there."""
-        topics = self._topics(names)
         held, surplus = self._store.share(instance, topics)
         if surplus:
             self._keep(instance, surplus)
             self._store.let_go(instance, surplus)
             held, _ = self._store.share(instance, topics)
-        return held
+        return self._placed(instance, held)
 
-    def _place(self, instance: Instance, holdings: Sequence[Holding]) -> None:
-        """Begin at the group's positions; without one, at the edge that the instance asked for."""
-        placed: list[tuple[Holding, int, int | None]] = []
-        for topic, of_topic in _by_topic(holdings).items():
-            committed = self._log.committed(instance.group, topic)
-            edge = self._edge(instance)(topic)
-            for holding in of_topic:
-                kept = committed.get(holding.partition)
-                placed.append((holding, edge.get(holding.partition, 0) if kept is None else kept, kept))
-        self._store.place(placed)
+    def _placed(self, instance: Instance, holdings: list[Holding]) -> list[Holding]:
+        """The holdings, each with a position; one whose topic is gone meanwhile stays without."""
+        unplaced = [holding for holding in holdings if holding.position is None]
+        if not unplaced:
+            return holdings
+        for topic, of_topic in _by_topic(unplaced).items():
+            with suppress(UnknownTopic):
+                self._place(instance, topic, of_topic)
+        return self._store.holdings(instance)
+
+    def _place(self, instance: Instance, topic: str, holdings: Sequence[Holding]) -> None:
+        """Begin at the group's positions; without one, at the edge that the instance asked for.
+
+        With automatic commits that edge is the group's position from now on: whoever holds the partition next
+        begins there, and not at a later end.
+        """
+        committed = self._log.committed(instance.group, topic)
+        first = [holding for holding in holdings if holding.partition not in committed]
+        edge = self._edge(instance)(topic) if first else {}
+        begun = {one.partition: 0 if one.later else edge.get(one.partition, 0) for one in first}
+        if instance.settings.auto_commit and begun:
+            self._log.commit(instance.group, topic, begun)
+            committed |= begun
+        positions = begun | committed
+        self._store.place((one, positions[one.partition], committed.get(one.partition)) for one in holdings)
 
     def _edge(self, instance: Instance) -> Callable[[str], dict[int, int]]:
         return self._log.beginnings if instance.settings.reset == "earliest" else self._log.ends
@@ -150,7 +155,7 @@ class Consumers:
 
     def same_records(self, instance: Instance, kept: Kept) -> Reading:
         """The records of an answer once more; raises IllegalState when they are not there any more."""
-        _check_allowed(instance, (range_.topic for range_ in kept.ranges))
+        check_allowed(instance, (range_.topic for range_ in kept.ranges))
         return same_records(self._log, kept, instance.settings.format)
 
     # Positions of the group
@@ -168,7 +173,7 @@ class Consumers:
         if not dirty:
             return
         self._refuse_members(instance.group)
-        known = self._topics({holding.topic for holding in dirty})
+        known = self._topics.now({holding.topic for holding in dirty})
         for topic, of_topic in _by_topic(dirty).items():
             same = [holding for holding in of_topic if known.get(topic, ("",))[0] == holding.topic_id]
             positions = {holding.partition: holding.position or 0 for holding in same}
@@ -185,7 +190,7 @@ class Consumers:
             self._commit_delivered(instance, self._store.holdings(instance))
             return
         positions = {(entry.topic, entry.partition): entry.offset + 1 for entry in offsets}
-        self._check(instance, positions)
+        self._topics.check(instance, positions)
         if instance.subscription is not None:
             for part in positions:
                 self._refuse_other(instance, part)
@@ -210,7 +215,7 @@ class Consumers:
 
     def committed(self, instance: Instance, parts: Sequence[Part]) -> list[Committed]:
         """The group's positions in these partitions, where there are any."""
-        self._check(instance, parts)
+        self._topics.check(instance, parts)
         kept = {topic: self._log.committed(instance.group, topic) for topic in {topic for topic, _ in parts}}
         return [
             Committed(topic, partition, kept[topic][partition])
@@ -235,7 +240,7 @@ class Consumers:
 
     def edges(self, instance: Instance, parts: Sequence[Part], *, end: bool) -> dict[Part, int]:
         """Where partitions begin or end; raises UnknownTopic, UnknownPartition."""
-        self._check(instance, parts)
+        self._topics.check(instance, parts)
         look = self._log.ends if end else self._log.beginnings
         found = {topic: look(topic) for topic in {topic for topic, _ in parts}}
         return {(topic, partition): found[topic][partition] for topic, partition in parts}
@@ -244,7 +249,7 @@ class Consumers:
         """The first offsets that are not before these times; raises UnknownTopic, UnknownPartition."""
         found: dict[Part, int] = {}
         for entry in times:
-            self._check(instance, [(entry.topic, entry.partition)])
+            self._topics.check(instance, [(entry.topic, entry.partition)])
             milliseconds = int(entry.timestamp.timestamp() * 1_000)
             found[entry.topic, entry.partition] = self._log.offsets_at(entry.topic, milliseconds)[
                 entry.partition
@@ -254,40 +259,16 @@ class Consumers:
     # What is known of topics and groups
 
     def _names(self, instance: Instance, subscription: Subscribe) -> list[str]:
-        """The topics of a subscription; a pattern fits only those that the caller may read."""
+        """The topics of a subscription; raises Forbidden for a name that the caller may not read."""
         if subscription.topic_pattern is None:
-            names = subscription.topics or []
-            _check_allowed(instance, names)
-            return names
-        return _matching(
-            subscription.topic_pattern, [name for name in self._log.topics() if instance.may_read(name)]
-        )
+            check_allowed(instance, subscription.topics or [])
+            return fitting(instance, subscription, [])
+        return fitting(instance, subscription, self._log.topics())
 
-    def _topics(self, names: Iterable[str]) -> Topics:
-        """Those of the topics that are there."""
-        found: dict[str, tuple[str, int]] = {}
-        for name in names:
-            with suppress(UnknownTopic):
-                found[name] = self._topic(name)
-        return found
-
-    def _topic(self, name: str) -> tuple[str, int]:
-        if not is_topic_name(name):
-            raise UnknownTopic(name[:_SHOWN])
-        now = time.monotonic()
-        until, known = self._known.get(name, (0.0, ("", 0)))
-        if now < until:
-            return known
-        self._known.pop(name, None)
-        described = self._log.describe(name)
-        self._known[name] = (now + _KNOWN_SECONDS, (described.id, described.partitions))
-        return self._known[name][1]
-
-    def _check(self, instance: Instance, parts: Iterable[Part]) -> None:
-        _check_allowed(instance, (topic for topic, _ in parts))
-        for topic, partition in parts:
-            if partition >= self._topic(topic)[1]:
-                raise UnknownPartition(topic, partition)
+    def _present(self, instance: Instance, names: Sequence[str]) -> Topics:
+        """Those of the topics that are there; asked anew where they are not as the instance knew them."""
+        topics = self._topics.lately(names)
+        return topics if topics == instance.topics else self._topics.now(names)
 
     def _refuse_members(self, group: str) -> None:
         """Raises IllegalState when the log itself shares partitions among the group's consumers."""
@@ -298,12 +279,6 @@ class Consumers:
                     f"the group '{group}' has {len(members)} consumers that are no instances of this gateway",
                     "choose another group, or stop them",
                 )
-
-
-def _check_allowed(instance: Instance, topics: Iterable[str]) -> None:
-    for topic in topics:
-        if not instance.may_read(topic):
-            raise Forbidden(f"the key has no scope to read topic '{topic[:_SHOWN]}'")
 
 
 def _by_topic(holdings: Iterable[Holding]) -> dict[str, list[Holding]]:
@@ -318,18 +293,3 @@ def _exclusive(found: str) -> IllegalState:
         f"subscription to topics, partitions and pattern are mutually exclusive, and {found}",
         "DELETE .../subscription first",
     )
-
-
-def _matching(pattern: str, names: Sequence[str]) -> list[str]:
-    """The names that fit as a whole, without the cluster's own.
-
-    RE2 takes a time that grows with the text only, whatever pattern a caller sends.
-    """
-    import pyarrow as pa  # needed by few, and not quick to import
-    import pyarrow.compute as pc
-
-    try:
-        fit = pc.match_substring_regex(pa.array(names, pa.string()), pattern=f"^(?:{pattern})$").to_pylist()
-    except pa.ArrowInvalid as error:
-        raise BadInput(f"the topic_pattern is no regular expression: {error}") from None
-    return [name for name, fits in zip(names, fit, strict=True) if fits and not name.startswith(INTERNAL)]

@@ -148,14 +148,23 @@ class ConsumerStore:
         with self._transaction(write=False) as connection:
             return holdings_of(connection, instance)
 
-    def subscribe(self, instance: Instance, subscription: Subscribe | None) -> None:
-        """Change the subscription; what it does not name any more is let go by `share`."""
-        text = None if subscription is None else msgspec.json.encode(subscription)
+    def subscribe(self, instance: Instance, subscription: Subscribe, topics: Topics) -> Instance:
+        """The instance with another subscription, which came to these topics; `share` does the rest."""
+        texts = msgspec.json.encode(subscription), msgspec.json.encode(topics)
         with self._transaction() as connection:
-            connection.execute("UPDATE instances SET subscription = ? WHERE id = ?", (text, instance.id))
-            if subscription is None:
-                connection.execute("UPDATE instances SET topics = NULL WHERE id = ?", (instance.id,))
-                connection.execute("DELETE FROM holdings WHERE instance_id = ?", (instance.id,))
+            connection.execute(
+                "UPDATE instances SET subscription = ?, topics = ? WHERE id = ?", (*texts, instance.id)
+            )
+            note_change(connection, instance.group)
+        return msgspec.structs.replace(instance, subscription=subscription, topics=topics)
+
+    def unsubscribe(self, instance: Instance) -> None:
+        """Hold nothing any more, by subscription or by assignment."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE instances SET subscription = NULL, topics = NULL WHERE id = ?", (instance.id,)
+            )
+            connection.execute("DELETE FROM holdings WHERE instance_id = ?", (instance.id,))
             note_change(connection, instance.group)
 
     def assign(self, instance: Instance, parts: Sequence[Part], topics: Topics) -> None:
@@ -163,7 +172,8 @@ class ConsumerStore:
         with self._transaction() as connection:
             held = {(held.topic, held.partition): held for held in holdings_of(connection, instance)}
             let_go(connection, [holding.id for part, holding in held.items() if part not in parts])
-            take(connection, instance, [part for part in parts if part not in held], topics, shared=False)
+            missing = [part for part in parts if part not in held]
+            take(connection, instance, missing, topics, topics, shared=False)
 
     def share(self, instance: Instance, topics: Topics) -> tuple[list[Holding], list[Holding]]:
         """Take of the instance's share of these topics what nobody holds.
@@ -171,9 +181,8 @@ class ConsumerStore:
         All that it holds then; and what of that is none of its share, to be let go once its position is kept.
         """
         with self._transaction() as connection:
-            names = sorted(topics)
-            if names != instance.topics:
-                text = msgspec.json.encode(names)
+            if topics != instance.topics:
+                text = msgspec.json.encode(topics)
                 connection.execute("UPDATE instances SET topics = ? WHERE id = ?", (text, instance.id))
                 note_change(connection, instance.group)
             share = shares(instance.name, members(connection, instance.group), topics)
@@ -181,7 +190,7 @@ class ConsumerStore:
             surplus = [one for one in held if share.get((one.topic, one.partition)) != one.topic_id]
             missing = share.keys() - {(one.topic, one.partition) for one in held}
             if missing:
-                take(connection, instance, sorted(missing), topics, shared=True)
+                take(connection, instance, sorted(missing), topics, instance.topics, shared=True)
                 held = holdings_of(connection, instance)
             return held, surplus
 
