@@ -157,6 +157,28 @@ def test_a_wrong_offset_is_refused(gateway: Asking, entry: dict[str, Any], expec
     assert code(gateway.consumer().commit(entry)) == expected
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/subscription", {"topics": [PIN]}),
+        ("/assignments", {"partitions": [{"topic": PIN, "partition": 0}]}),
+    ],
+)
+def test_no_position_of_a_deleted_topic_is_kept_for_a_new_one_of_its_name(
+    gateway: Asking, log: EventLog, path: str, body: dict[str, Any]
+) -> None:
+    send(gateway, PIN, 1, 2, 3)
+    consumer = gateway.consumer()
+    consumer.done(path, body)
+    assert consumer.values() == [1, 2, 3]
+    log.delete(PIN)
+    log.create(PIN, 1)
+    assert consumer.commit().status_code == 200
+    assert code(consumer.commit({"topic": PIN, "partition": 0, "offset": 2})) == (409, 40903)
+    consumer.send("DELETE")
+    assert log.committed("g", PIN) == {}
+
+
 # Positions of the instance
 
 

@@ -1,6 +1,7 @@
 """What consumer instances of the gateway do over any home of the event log."""
 
 import asyncio
+import json
 import threading
 import time
 from typing import Any
@@ -283,20 +284,33 @@ def test_a_record_that_is_not_json_is_named_and_can_be_passed(gateway: Asking, l
     assert consumer.values() == [3]
 
 
-def test_a_deleted_topic_is_no_error_and_a_new_one_of_its_name_is_read_from_its_beginning(
-    gateway: Asking, log: EventLog
+@pytest.mark.parametrize("reset", ["earliest", "latest"])
+@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/subscription", {"topics": [PIN]}),
+        ("/assignments", {"partitions": [{"topic": PIN, "partition": 0}]}),
+    ],
+)
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
+    gateway: Asking, log: EventLog, path: str, body: dict[str, Any], count: int, reset: str
 ) -> None:
+    consumer = gateway.consumer(settings={"auto.offset.reset": reset})
+    consumer.done(path, body)
     send(gateway, PIN, 1, 2, 3)
-    consumer = gateway.consumer().subscribe(PIN)
     assert consumer.values() == [1, 2, 3]
     log.delete(PIN)
     log.create(PIN, 1)
-    send(gateway, PIN, "new")
+    new = [f"new {number}" for number in range(count)]
+    log.append(PIN, [Record(json.dumps(value).encode(), partition=0) for value in new]).result(WAIT)
     deadline = time.monotonic() + WAIT
     found: list[Any] = []
-    while not found and time.monotonic() < deadline:
-        found = consumer.values(timeout=100)
-    assert found == ["new"]
+    while len(found) < count and time.monotonic() < deadline:
+        found += consumer.values(timeout=100)
+    assert found == new
+    consumer.send("DELETE")
+    assert log.committed("g", PIN) == {0: count}
 
 
 # Waiting

@@ -6,6 +6,7 @@ them. Whoever calls these functions has the instance's turn.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 from pinterest_pipeline.errors import (
     BadInput,
@@ -15,7 +16,7 @@ from pinterest_pipeline.errors import (
     UnknownTopic,
 )
 from pinterest_pipeline.eventlog.base import EventLog, Part
-from pinterest_pipeline.gateway.consumer_file import Holding, Instance, Kept, Topics
+from pinterest_pipeline.gateway.consumer_file import Holding, Instance, Kept, Range, Topics
 from pinterest_pipeline.gateway.consumer_reads import Reading, next_records, same_records
 from pinterest_pipeline.gateway.consumer_shapes import (
     Committed,
@@ -26,6 +27,8 @@ from pinterest_pipeline.gateway.consumer_shapes import (
 )
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
 from pinterest_pipeline.gateway.consumer_topics import KnownTopics, check_allowed, fitting
+
+Place = TypeVar("Place", Holding, Range, Holding | Range)
 
 
 class Consumers:
@@ -87,9 +90,17 @@ class Consumers:
         if instance.subscription is None:
             holdings = self._store.holdings(instance)
             check_allowed(instance, {holding.topic for holding in holdings})
-            return self._placed(instance, holdings)
+            return self._placed(instance, self._renewed(instance, holdings))
         names = self._names(instance, instance.subscription)
         return self._shared(instance, self._present(instance, names))
+
+    def _renewed(self, instance: Instance, holdings: list[Holding]) -> list[Holding]:
+        """Assigned partitions, those whose topic was made anew without a position."""
+        names = {holding.topic for holding in holdings}
+        if not _of_earlier(holdings, self._topics.lately(names)):
+            return holdings
+        topics = self._topics.now(names)
+        return self._store.renew(instance, _of_earlier(holdings, topics), topics)
 
     def _shared(self, instance: Instance, topics: Topics) -> list[Holding]:
         """The instance's share; where what goes to others stood is kept first, so that they go on there."""
@@ -137,21 +148,31 @@ class Consumers:
         if not holdings and instance.subscription is None:
             raise IllegalState("the instance is subscribed to nothing, and no partition is assigned to it")
         reading = next_records(self._log, holdings, instance.settings.format, max_bytes)
-        if not reading.records and self._place_lost(instance, holdings):
+        lost = [] if reading.records else self._lost(holdings)
+        if self._are_of_earlier([*reading.ranges, *lost]):
+            return self.next_records(instance, max_bytes)
+        if lost:
+            self._place_lost(instance, lost)
             return self.next_records(instance, max_bytes)
         return reading, holdings
 
-    def _place_lost(self, instance: Instance, holdings: Sequence[Holding]) -> bool:
-        """Set positions behind the end of their partition anew; whether there was one."""
-        lost: list[tuple[Holding, int, int | None]] = []
+    def _are_of_earlier(self, places: Sequence[Holding | Range]) -> bool:
+        """Whether the topic of one of them was made anew: asked after reading, which goes by its name."""
+        return bool(_of_earlier(places, self._topics.now({place.topic for place in places})))
+
+    def _lost(self, holdings: Iterable[Holding]) -> list[Holding]:
+        """Those that stand behind the end of their partition."""
+        lost: list[Holding] = []
         for topic, of_topic in _by_topic(holdings).items():
             with suppress(UnknownTopic):
                 ends = self._log.ends(topic)
-                behind = [one for one in of_topic if (one.position or 0) > ends.get(one.partition, 0)]
-                edge = self._edge(instance)(topic) if behind else {}
-                lost += [(holding, edge.get(holding.partition, 0), None) for holding in behind]
-        self._store.place(lost)
-        return bool(lost)
+                lost += [one for one in of_topic if (one.position or 0) > ends.get(one.partition, 0)]
+        return lost
+
+    def _place_lost(self, instance: Instance, lost: Iterable[Holding]) -> None:
+        for topic, of_topic in _by_topic(lost).items():
+            edge = self._edge(instance)(topic)
+            self._store.place((holding, edge.get(holding.partition, 0), None) for holding in of_topic)
 
     def same_records(self, instance: Instance, kept: Kept) -> Reading:
         """The records of an answer once more; raises IllegalState when they are not there any more."""
@@ -173,18 +194,19 @@ class Consumers:
         if not dirty:
             return
         self._refuse_members(instance.group)
-        known = self._topics.now({holding.topic for holding in dirty})
-        for topic, of_topic in _by_topic(dirty).items():
-            same = [holding for holding in of_topic if known.get(topic, ("",))[0] == holding.topic_id]
-            positions = {holding.partition: holding.position or 0 for holding in same}
+        topics = self._topics.now({holding.topic for holding in dirty})
+        there = [holding for holding in dirty if topics.get(holding.topic, ("", 0))[0] == holding.topic_id]
+        for topic, of_topic in _by_topic(there).items():
+            positions = {holding.partition: holding.position or 0 for holding in of_topic}
             with suppress(UnknownTopic, BadInput):  # it was deleted, and its positions with it
                 self._log.commit(instance.group, topic, positions)
-            self._store.kept((holding, positions[holding.partition]) for holding in same)
+            self._store.kept((holding, positions[holding.partition]) for holding in of_topic)
 
     def commit(self, instance: Instance, offsets: Sequence[PartitionOffset] | None) -> None:
         """Keep positions behind these offsets, or behind all that was delivered.
 
-        Raises UnknownTopic, UnknownPartition, and IllegalState for a partition of another instance.
+        Raises UnknownTopic, UnknownPartition, and IllegalState for a partition of another instance, or of a
+        topic that was made anew since it was read.
         """
         if offsets is None:
             self._commit_delivered(instance, self._store.holdings(instance))
@@ -194,16 +216,15 @@ class Consumers:
         if instance.subscription is not None:
             for part in positions:
                 self._refuse_other(instance, part)
+        holdings = self._store.holdings(instance)
+        held = [one for one in holdings if (one.topic, one.partition) in positions]
+        if self._are_of_earlier(held):
+            raise IllegalState("a topic was made anew since its records were read", "read the new one first")
         self._refuse_members(instance.group)
         for topic in dict.fromkeys(topic for topic, _ in positions):
             of_topic = {number: position for (name, number), position in positions.items() if name == topic}
             self._log.commit(instance.group, topic, of_topic)
-        held = [
-            (holding, positions[part])
-            for holding in self._store.holdings(instance)
-            if (part := (holding.topic, holding.partition)) in positions
-        ]
-        self._store.kept(held)
+        self._store.kept((one, positions[one.topic, one.partition]) for one in held)
 
     def _refuse_other(self, instance: Instance, part: Part) -> None:
         holder = self._store.holder(instance.group, part)
@@ -286,6 +307,11 @@ def _by_topic(holdings: Iterable[Holding]) -> dict[str, list[Holding]]:
     for holding in holdings:
         found.setdefault(holding.topic, []).append(holding)
     return found
+
+
+def _of_earlier(places: Sequence[Place], topics: Topics) -> list[Place]:
+    """Those of a topic that was deleted and that these topics have a successor of."""
+    return [place for place in places if topics.get(place.topic, (place.topic_id, 0))[0] != place.topic_id]
 
 
 def _exclusive(found: str) -> IllegalState:

@@ -175,6 +175,14 @@ class ConsumerStore:
             missing = [part for part in parts if part not in held]
             take(connection, instance, missing, topics, topics, shared=False)
 
+    def renew(self, instance: Instance, holdings: Sequence[Holding], topics: Topics) -> list[Holding]:
+        """Hold the same partitions of their topics' successors instead; all that it holds then."""
+        with self._transaction() as connection:
+            let_go(connection, [holding.id for holding in holdings])
+            parts = [(holding.topic, holding.partition) for holding in holdings]
+            take(connection, instance, parts, topics, {}, shared=False)
+            return holdings_of(connection, instance)
+
     def share(self, instance: Instance, topics: Topics) -> tuple[list[Holding], list[Holding]]:
         """Take of the instance's share of these topics what nobody holds.
 
