@@ -24,7 +24,7 @@ from pinterest_pipeline.gateway.consumer_requests import entered, settings_body
 from pinterest_pipeline.gateway.consumer_shapes import query_number
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
 from pinterest_pipeline.gateway.consumer_turns import Turn
-from pinterest_pipeline.gateway.consumer_waiting import Waiting
+from pinterest_pipeline.gateway.consumer_waiting import STOPPING, Waiting
 from pinterest_pipeline.gateway.error_codes import FORMAT_MISMATCH, WRONG_METHOD, Fault
 from pinterest_pipeline.gateway.repeats import echoed, once
 from pinterest_pipeline.gateway.responses import KAFKA_MEDIA, Answer
@@ -40,6 +40,7 @@ class _Asked:
     key: str | None
     timeout_ms: int | None
     max_bytes: int
+    stopping: asyncio.Event
     until: float | None = None
 
 
@@ -73,7 +74,8 @@ class ConsumerRecords:
             if not isinstance(answer, dict):
                 return answer
             assert asked.until is not None
-            await self._waiting.wait(instance, answer, asked.until - asyncio.get_running_loop().time())
+            seconds = asked.until - asyncio.get_running_loop().time()
+            await self._waiting.wait(instance, answer, seconds, asked.stopping)
 
     async def _look(
         self, request: Request, instance: Instance, turn: Turn, asked: _Asked
@@ -91,7 +93,8 @@ class ConsumerRecords:
             same = await run_in_threadpool(self._consumers.same_records, instance, before)
             return await self._answer(request, instance, turn, same, kind)
         reading, positions = await run_in_threadpool(self._next, instance, asked.max_bytes, first)
-        if now < asked.until and reading.size < asked.max_bytes and not _enough(instance, reading):
+        may_wait = now < asked.until and not asked.stopping.is_set()
+        if may_wait and reading.size < asked.max_bytes and not _enough(instance, reading):
             return positions
         if asked.key is not None and reading.ranges:
             await run_in_threadpool(self._store.promise, instance, Kept(asked.key, reading.ranges))
@@ -143,7 +146,8 @@ def _asked(request: Request) -> _Asked | Fault:
     if isinstance(repeat, Fault):
         return repeat
     key = None if repeat is None else repeat.key
-    return _Asked(key, timeout_ms, min(max_bytes or MAX_BYTES, MAX_BYTES))
+    stopping = request.scope.get("state", {}).get(STOPPING) or asyncio.Event()
+    return _Asked(key, timeout_ms, min(max_bytes or MAX_BYTES, MAX_BYTES), stopping)
 
 
 def _media(request: Request, instance: Instance) -> str | Fault:

@@ -13,6 +13,9 @@ from pinterest_pipeline.eventlog.base import EventLog, Part
 from pinterest_pipeline.gateway.consumer_file import Instance
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
 
+STOPPING: Final = "stopping"
+"""Names an asyncio.Event in the state that a server gives its requests: set when nobody is to wait longer."""
+
 _LOOK_SECONDS: Final = 0.025
 _logger: Final = logging.getLogger(__name__)
 
@@ -53,12 +56,17 @@ class Waiting:
         self._looking: asyncio.Task[None] | None = None
         self._generation = 0
 
-    async def wait(self, instance: Instance, positions: Mapping[Part, int], seconds: float) -> None:
-        """Until a partition ends elsewhere than at its position, the group changes, or the time is over."""
+    async def wait(
+        self, instance: Instance, positions: Mapping[Part, int], seconds: float, stopping: asyncio.Event
+    ) -> None:
+        """Until a partition ends elsewhere than at its position, the group changes, or the time is over.
+
+        Or until the server stops: all requests have the same event for it.
+        """
         waiter = _Waiter(instance, positions)
         self._enter(waiter)
         if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
+            self._looking = asyncio.create_task(self._look(stopping))
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -78,9 +86,9 @@ class Waiting:
         for topic in waiter.topics:
             _drop(self._by_topic, topic, waiter)
 
-    async def _look(self) -> None:
+    async def _look(self, stopping: asyncio.Event) -> None:
         seen: Ends = {}
-        while self._by_group:
+        while self._by_group and not stopping.is_set():
             new, self._new = self._new, set()
             since = min([self._generation, *(waiter.since for waiter in new)])
             ends, changes = await run_in_threadpool(self._ask, list(self._by_topic), since)
@@ -92,6 +100,8 @@ class Waiting:
                 waiter.look(grown, changes)
             seen = ends
             await asyncio.sleep(_LOOK_SECONDS)
+        for waiter in self._concerned((), self._by_group):
+            waiter.woken.set()
 
     def _concerned(self, topics: Iterable[str], groups: Iterable[str]) -> set[_Waiter]:
         found: set[_Waiter] = set()

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from pinterest_pipeline.config import GatewaySettings
 from pinterest_pipeline.errors import PortInUse, SettingError
+from pinterest_pipeline.gateway.consumer_waiting import STOPPING
 from pinterest_pipeline.gateway.error_codes import Fault
 from pinterest_pipeline.gateway.figures import Figures
 from pinterest_pipeline.gateway.limits import Limits, RefusalObserver, limits
@@ -57,6 +58,7 @@ class _Server(uvicorn.Server):
         self._figures = figures
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.lifespan.state[STOPPING] = asyncio.Event()
         await super().startup(sockets)
         # What is there by now stays: to look through all of it took 20 to 35 ms, for which one request in a
         # hundred waited. And of what a request makes, little is left to the collector.
@@ -64,6 +66,7 @@ class _Server(uvicorn.Server):
         gc.set_threshold(_COLLECTED_AFTER)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.lifespan.state[STOPPING].set()
         await super().shutdown(sockets)
         gc.unfreeze()  # what Python could not free at its end, DuckDB would print as leaked
 

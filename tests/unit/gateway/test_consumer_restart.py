@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,26 @@ def test_no_record_is_lost_although_the_gateway_is_killed(tmp_path: Path) -> Non
     # Only what was answered just before a kill may come again: its caller knows it by partition and offset.
     assert len(found) - RECORDS <= (ROUNDS + 1) * 60
     assert sum(entry["offset"] for entry in committed) == RECORDS
+
+
+def figures(client: httpx.Client) -> set[str]:
+    """The lines of /metrics, without the prefix of their names."""
+    return {line.removeprefix("pinpipe_gateway_") for line in client.get("/metrics").text.splitlines()}
+
+
+def test_who_waits_when_the_gateway_stops_is_answered_at_once_with_what_there_is(tmp_path: Path) -> None:
+    with gateway(tmp_path) as (server, client):
+        client.post("/consumers/g", json={"name": "one", "format": "json"})
+        client.post("/consumers/g/instances/one/subscription", json={"topics": ["pin"]})
+        with ThreadPoolExecutor() as pool:
+            path, query = "/consumers/g/instances/one/records", {"timeout": WAIT * 1_000}
+            waiting = pool.submit(client.get, path, params=query)
+            while not {"connections 2.0", "requests_in_flight 2.0"} <= figures(client):
+                pass
+            server.send_signal(signal.SIGTERM)
+            answer = waiting.result()
+        assert (answer.status_code, answer.text) == (200, "[]")
+        assert server.wait(WAIT) == 0
 
 
 def test_a_caller_that_hangs_up_in_the_middle_gets_the_same_again(tmp_path: Path) -> None:
