@@ -5,6 +5,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pinterest_pipeline.gateway.consumer_file import translated
+
 
 @dataclass(slots=True)
 class Turn:
@@ -25,13 +27,13 @@ class Turns:
         self._folder = folder
 
     def take(self, id_: int) -> Turn | None:
-        """The turn, or None while somebody else has it; never waits."""
+        """The turn, or None while somebody else has it; never waits. Raises DiskFull, Unavailable."""
         path = self._folder / str(id_)
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except FileNotFoundError:
             self._folder.mkdir(parents=True, exist_ok=True)
-            return self.take(id_)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise translated(error, path) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -117,8 +117,12 @@ class Waiting:
             except PipelineError as error:  # those who wait for it will meet the error themselves
                 _logger.warning("requests that wait for '%s' are woken: %s", topic, error)
                 ends[topic] = None
-        self._store.remove_unused()
-        return ends, self._store.changes(since)
+        try:
+            self._store.remove_unused()
+            return ends, self._store.changes(since)
+        except PipelineError as error:
+            _logger.warning("requests that wait do not see what changes in their groups: %s", error)
+            return ends, {}
 
 
 def _drop(index: dict[str, set[_Waiter]], name: str, waiter: _Waiter) -> None:

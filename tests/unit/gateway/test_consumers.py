@@ -1,6 +1,9 @@
 """What a consumer instance takes, how it is shared, and who may use it."""
 
+import asyncio
+import errno
 import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from pinterest_pipeline.config import GatewaySettings
-from pinterest_pipeline.errors import ConsumerExists, UnknownConsumer
+from pinterest_pipeline.errors import ConsumerExists, DiskFull, UnknownConsumer
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway.app import create_app
@@ -24,6 +27,7 @@ from pinterest_pipeline.gateway.scopes import Grant
 from pinterest_pipeline.gateway.sharing import shares
 from tests.asking import Asking, Consumer
 
+WAIT = 30
 TOPIC = "124df56aef51.pin"
 SETTINGS = InstanceSettings("json", "earliest", True, 1, 1_000)
 
@@ -275,6 +279,44 @@ def test_a_turn_is_for_one_at_a_time(tmp_path: Path) -> None:
         there.forget(turn.id)
         turn.end()
     assert list((tmp_path / "turns").iterdir()) == []
+
+
+def test_a_turn_that_the_system_refuses_is_503_as_all_else_of_the_store(
+    gateway: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer = gateway.consumer().subscribe(TOPIC)
+
+    def refuse(*_: Any) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "open", refuse)
+    answer = consumer.get()
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+def test_who_waits_goes_on_waiting_when_the_store_fails(
+    gateway: Asking, store: ConsumerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer = gateway.consumer(settings={"fetch.min.bytes": 3}).subscribe(TOPIC)
+    failed: list[int] = []
+
+    def fail(since: int) -> dict[str, int]:
+        failed.append(since)
+        raise DiskFull("the disk is full", "free some space")
+
+    monkeypatch.setattr(store, "changes", fail)
+
+    async def together() -> Any:
+        waiting = asyncio.create_task(
+            gateway.sent("GET", f"{consumer.path}/records", params={"timeout": 60_000})
+        )
+        async with asyncio.timeout(WAIT):
+            while len(failed) < 3:
+                await asyncio.sleep(0)
+            await gateway.sent("POST", f"/topics/{TOPIC}", json={"records": [{"value": 100}]})
+            return await waiting
+
+    assert [record["value"] for record in asyncio.run(together()).json()] == [100]
 
 
 def test_a_store_is_shared_and_removal_is_for_good(tmp_path: Path) -> None:
