@@ -160,4 +160,6 @@ def _media(request: Request, instance: Instance) -> str | Fault:
 
 
 def _enough(instance: Instance, reading: Reading) -> bool:
-    return bool(reading.records) and reading.size >= instance.settings.min_bytes
+    """Whether the answer need not wait for more; a record without key and value counts as one byte."""
+    size = max(reading.size, len(reading.records))
+    return size > 0 and size >= instance.settings.min_bytes

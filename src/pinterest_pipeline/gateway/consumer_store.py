@@ -174,6 +174,7 @@ class ConsumerStore:
             let_go(connection, [holding.id for part, holding in held.items() if part not in parts])
             missing = [part for part in parts if part not in held]
             take(connection, instance, missing, topics, topics, shared=False)
+            note_change(connection, instance.group)
 
     def renew(self, instance: Instance, holdings: Sequence[Holding], topics: Topics) -> list[Holding]:
         """Hold the same partitions of their topics' successors instead; all that it holds then."""
@@ -255,11 +256,13 @@ class ConsumerStore:
                 [(range_.next, latest + 1, range_.holding, range_.moves) for range_ in ranges],
             )
 
-    def changes(self, since: int) -> dict[str, int]:
-        """The groups whose members or shares changed after a generation, with that of the last change."""
+    def changes(self, groups: Sequence[str]) -> dict[str, int]:
+        """When members or shares of groups changed last; a group that has no instance is left out."""
         with self._transaction(write=False) as connection:
             rows = connection.execute(
-                "SELECT consumer_group, generation FROM changes WHERE generation > ?", (since,)
+                "SELECT consumer_group, generation FROM changes"
+                " WHERE consumer_group IN (SELECT value FROM json_each(?))",
+                (msgspec.json.encode(groups).decode(),),
             ).fetchall()
         return dict(rows)
 

@@ -300,8 +300,8 @@ def test_who_waits_goes_on_waiting_when_the_store_fails(
     consumer = gateway.consumer(settings={"fetch.min.bytes": 3}).subscribe(TOPIC)
     failed: list[int] = []
 
-    def fail(since: int) -> dict[str, int]:
-        failed.append(since)
+    def fail(groups: list[str]) -> dict[str, int]:
+        failed.append(len(groups))
         raise DiskFull("the disk is full", "free some space")
 
     monkeypatch.setattr(store, "changes", fail)
