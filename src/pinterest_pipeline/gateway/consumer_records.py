@@ -57,7 +57,7 @@ class ConsumerRecords:
 
     async def __call__(self, request: Request) -> Answer | Fault:
         if request.method != "GET":  # HEAD gets no body, and must not move past what the body would hold
-            return Fault(WRONG_METHOD, f"{request.method} reads no records, send GET")
+            return Fault(WRONG_METHOD, f"{request.method} reads no records, send GET", (("allow", "GET"),))
         body = await settings_body(request, self._settings)  # read, so that a caller who goes is noticed
         asked = body if isinstance(body, Fault) else _asked(request)
         if isinstance(asked, Fault):

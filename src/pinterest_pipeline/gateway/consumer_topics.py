@@ -82,6 +82,7 @@ def _matching(pattern: str, names: Sequence[str]) -> list[str]:
     import pyarrow.compute as pc
 
     try:
+        pc.match_substring_regex(pa.array([""]), pattern=pattern)  # by itself, and where there is no topic
         fit = pc.match_substring_regex(pa.array(names, pa.string()), pattern=f"^(?:{pattern})$").to_pylist()
     except pa.ArrowInvalid as error:
         raise BadInput(f"the topic_pattern is no regular expression: {error}") from None

@@ -132,6 +132,7 @@ def test_the_address_can_be_set(
         ("/subscription", '{"topics":[]}', 422, 422),
         ("/subscription", '{"topics":TOPIC}', 422, 42203),
         ("/subscription", '{"topic_pattern":"(["}', 422, 422),
+        ("/subscription", '{"topic_pattern":"p)|(?:zz"}', 422, 422),
         ("/subscription", '{"topics":["a b"]}', 400, 40002),
         ("/subscription", '{"topics":["pin","\\u0000"]}', 400, 40002),
         ("/assignments", '{"partitions":[{"topic":"\\u0000","partition":0}]}', 404, 40401),
@@ -172,6 +173,13 @@ def test_a_pattern_that_others_could_hang_on_is_answered(gateway: Asking, topics
     assert consumer.parts() == []
 
 
+def test_a_wrong_pattern_is_refused_also_where_there_is_no_topic(
+    gateway: Asking, topics: SqliteEventLog
+) -> None:
+    topics.delete(TOPIC)
+    assert gateway.consumer().send("POST", "/subscription", json={"topic_pattern": "(["}).status_code == 422
+
+
 def test_topics_of_the_cluster_fit_no_pattern(gateway: Asking, topics: SqliteEventLog) -> None:
     topics.create("__consumer_offsets", 1)
     consumer = gateway.consumer()
@@ -182,7 +190,8 @@ def test_topics_of_the_cluster_fit_no_pattern(gateway: Asking, topics: SqliteEve
 def test_only_get_reads(gateway: Asking) -> None:
     gateway.produce(TOPIC, {"value": 1})
     consumer = gateway.consumer().subscribe(TOPIC)
-    assert consumer.send("HEAD", "/records").status_code == 405
+    answer = consumer.send("HEAD", "/records")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
     assert consumer.values() == [1]
 
 
