@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from pinterest_pipeline.eventlog.base import EventLog, Record
+from pinterest_pipeline.errors import Unavailable
+from pinterest_pipeline.eventlog.base import EventLog, Group, Record
 from tests.asking import BINARY, JSON, Asking, Consumer, OpenGateway, code, send
 
 WAIT = 30
@@ -316,6 +317,26 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
     assert found == new
     consumer.send("DELETE")
     assert log.committed("g", PIN) == {0: count}
+
+
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning_although_the_log_did_not_answer_at_first(
+    gateway: Asking, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer = gateway.consumer(settings=LATEST).subscribe(PIN)
+    send(gateway, PIN, 1, 2)
+    assert consumer.values() == [1, 2]
+    log.delete(PIN)
+    log.create(PIN, 1)
+    log.append(PIN, [Record(b"3")]).result(WAIT)
+
+    def fail(group: str) -> Group:
+        raise Unavailable("the log does not answer")
+
+    assert code(consumer.commit({"topic": PIN, "partition": 0, "offset": 1})) == (409, 40903)
+    with monkeypatch.context() as failing:
+        failing.setattr(log, "describe_group", fail)
+        consumer.send("GET", "/assignments")
+    assert consumer.values() == [3]
 
 
 # Waiting

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -119,6 +119,14 @@ class Holding(msgspec.Struct, frozen=True, array_like=True):
         return self.position is not None and self.position != self.committed
 
 
+Place = TypeVar("Place", Holding, Range, Holding | Range)
+
+
+def of_earlier(places: Sequence[Place], topics: Topics) -> list[Place]:
+    """Those of a topic that was deleted and that these topics have a successor of."""
+    return [place for place in places if topics.get(place.topic, (place.topic_id, 0))[0] != place.topic_id]
+
+
 # Made here, also what is only converted: msgspec ends the process when threads meet a type that is new to it.
 msgspec.json.Decoder(Holding)
 _settings: Final = msgspec.json.Decoder(InstanceSettings)
@@ -211,8 +219,8 @@ def remove(connection: sqlite3.Connection, where: str, values: tuple[Any, ...]) 
     return True
 
 
-def let_go(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
-    connection.executemany("DELETE FROM holdings WHERE id = ?", [(id_,) for id_ in ids])
+def let_go(connection: sqlite3.Connection, holdings: Iterable[Holding]) -> None:
+    connection.executemany("DELETE FROM holdings WHERE id = ?", [(holding.id,) for holding in holdings])
 
 
 def take(

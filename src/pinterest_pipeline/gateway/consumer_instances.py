@@ -6,7 +6,6 @@ them. Whoever calls these functions has the instance's turn.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TypeVar
 
 from pinterest_pipeline.errors import (
     BadInput,
@@ -16,7 +15,7 @@ from pinterest_pipeline.errors import (
     UnknownTopic,
 )
 from pinterest_pipeline.eventlog.base import EventLog, Part
-from pinterest_pipeline.gateway.consumer_file import Holding, Instance, Kept, Range, Topics
+from pinterest_pipeline.gateway.consumer_file import Holding, Instance, Kept, Range, Topics, of_earlier
 from pinterest_pipeline.gateway.consumer_reads import Reading, next_records, same_records
 from pinterest_pipeline.gateway.consumer_shapes import (
     Committed,
@@ -27,8 +26,6 @@ from pinterest_pipeline.gateway.consumer_shapes import (
 )
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
 from pinterest_pipeline.gateway.consumer_topics import KnownTopics, check_allowed, fitting
-
-Place = TypeVar("Place", Holding, Range, Holding | Range)
 
 
 class Consumers:
@@ -63,6 +60,7 @@ class Consumers:
         self._refuse_members(instance.group)
         self.keep(instance)
         topics = self._topics.now(names)
+        # What it came to before is known as it was then: what came since is read from its beginning.
         known = instance.topics if subscription == before else {**topics, **instance.topics}
         self._shared(self._store.subscribe(instance, subscription, known), topics)
 
@@ -97,10 +95,10 @@ class Consumers:
     def _renewed(self, instance: Instance, holdings: list[Holding]) -> list[Holding]:
         """Assigned partitions, those whose topic was made anew without a position."""
         names = {holding.topic for holding in holdings}
-        if not _of_earlier(holdings, self._topics.lately(names)):
+        if not of_earlier(holdings, self._topics.lately(names)):
             return holdings
         topics = self._topics.now(names)
-        return self._store.renew(instance, _of_earlier(holdings, topics), topics)
+        return self._store.renew(instance, of_earlier(holdings, topics), topics)
 
     def _shared(self, instance: Instance, topics: Topics) -> list[Holding]:
         """The instance's share; where what goes to others stood is kept first, so that they go on there."""
@@ -158,7 +156,7 @@ class Consumers:
 
     def _are_of_earlier(self, places: Sequence[Holding | Range]) -> bool:
         """Whether the topic of one of them was made anew: asked after reading, which goes by its name."""
-        return bool(_of_earlier(places, self._topics.now({place.topic for place in places})))
+        return bool(of_earlier(places, self._topics.now({place.topic for place in places})))
 
     def _lost(self, holdings: Iterable[Holding]) -> list[Holding]:
         """Those that stand behind the end of their partition."""
@@ -171,8 +169,9 @@ class Consumers:
 
     def _place_lost(self, instance: Instance, lost: Iterable[Holding]) -> None:
         for topic, of_topic in _by_topic(lost).items():
-            edge = self._edge(instance)(topic)
-            self._store.place((holding, edge.get(holding.partition, 0), None) for holding in of_topic)
+            with suppress(UnknownTopic):
+                edge = self._edge(instance)(topic)
+                self._store.place((holding, edge.get(holding.partition, 0), None) for holding in of_topic)
 
     def same_records(self, instance: Instance, kept: Kept) -> Reading:
         """The records of an answer once more; raises IllegalState when they are not there any more."""
@@ -307,11 +306,6 @@ def _by_topic(holdings: Iterable[Holding]) -> dict[str, list[Holding]]:
     for holding in holdings:
         found.setdefault(holding.topic, []).append(holding)
     return found
-
-
-def _of_earlier(places: Sequence[Place], topics: Topics) -> list[Place]:
-    """Those of a topic that was deleted and that these topics have a successor of."""
-    return [place for place in places if topics.get(place.topic, (place.topic_id, 0))[0] != place.topic_id]
 
 
 def _exclusive(found: str) -> IllegalState:

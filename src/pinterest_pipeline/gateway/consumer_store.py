@@ -27,6 +27,7 @@ from pinterest_pipeline.gateway.consumer_file import (
     members,
     note_change,
     now_ms,
+    of_earlier,
     opened,
     remove,
     take,
@@ -171,7 +172,7 @@ class ConsumerStore:
         """Hold these partitions and no others; what was held already keeps its position."""
         with self._transaction() as connection:
             held = {(held.topic, held.partition): held for held in holdings_of(connection, instance)}
-            let_go(connection, [holding.id for part, holding in held.items() if part not in parts])
+            let_go(connection, [holding for part, holding in held.items() if part not in parts])
             missing = [part for part in parts if part not in held]
             take(connection, instance, missing, topics, topics, shared=False)
             note_change(connection, instance.group)
@@ -179,7 +180,7 @@ class ConsumerStore:
     def renew(self, instance: Instance, holdings: Sequence[Holding], topics: Topics) -> list[Holding]:
         """Hold the same partitions of their topics' successors instead; all that it holds then."""
         with self._transaction() as connection:
-            let_go(connection, [holding.id for holding in holdings])
+            let_go(connection, holdings)
             parts = [(holding.topic, holding.partition) for holding in holdings]
             take(connection, instance, parts, topics, {}, shared=False)
             return holdings_of(connection, instance)
@@ -196,7 +197,10 @@ class ConsumerStore:
                 note_change(connection, instance.group)
             share = shares(instance.name, members(connection, instance.group), topics)
             held = holdings_of(connection, instance)
-            surplus = [one for one in held if share.get((one.topic, one.partition)) != one.topic_id]
+            earlier = of_earlier(held, topics)
+            let_go(connection, earlier)
+            held = [one for one in held if one not in earlier]
+            surplus = [one for one in held if (one.topic, one.partition) not in share]
             missing = share.keys() - {(one.topic, one.partition) for one in held}
             if missing:
                 take(connection, instance, sorted(missing), topics, instance.topics, shared=True)
@@ -206,7 +210,7 @@ class ConsumerStore:
     def let_go(self, instance: Instance, holdings: Iterable[Holding]) -> None:
         """Leave holdings to the others of the group."""
         with self._transaction() as connection:
-            let_go(connection, [holding.id for holding in holdings])
+            let_go(connection, holdings)
             note_change(connection, instance.group)
 
     def holder(self, group: str, part: Part) -> str | None:
