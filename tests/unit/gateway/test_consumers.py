@@ -4,7 +4,9 @@ import asyncio
 import errno
 import fcntl
 import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -345,6 +347,18 @@ def test_a_store_is_shared_and_removal_is_for_good(tmp_path: Path) -> None:
     here.create("g", "one", SETTINGS)
     here.close()
     there.close()
+
+
+def test_a_file_of_another_version_begins_anew(tmp_path: Path) -> None:
+    store = ConsumerStore(tmp_path)
+    store.create("g", "one", SETTINGS)
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "consumers.sqlite")) as file:
+        file.execute("PRAGMA user_version = 1")
+    with pytest.raises(UnknownConsumer):
+        store.enter("g", "one")
+    store.create("g", "one", SETTINGS)
+    store.close()
 
 
 def test_who_is_just_answered_is_not_removed_for_being_unused(tmp_path: Path) -> None:
