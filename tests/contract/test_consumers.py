@@ -165,7 +165,7 @@ def test_who_is_away_for_too_long_is_removed_and_its_records_come_again(
     away = gateway.consumer(name="away").subscribe(PIN)
     assert away.values() == ["a", "b"]
     there = gateway.consumer(name="there").subscribe(PIN)
-    brisk = Consumer(open_gateway(timeout_seconds=0.2), there.path)
+    brisk = Consumer(open_gateway(timeout_seconds=1.0), there.path)
     deadline = time.monotonic() + WAIT
     found: list[Any] = []
     while not found and time.monotonic() < deadline:
@@ -209,6 +209,21 @@ def test_the_accept_header_must_fit_the_format(gateway: Asking, format_: str, ac
     answer = consumer.send("GET", "/records", headers={"Accept": accept})
     assert code(answer) == (406, 40601)
     assert consumer.get().status_code == 200
+
+
+def test_from_the_latest_a_later_topic_is_read_from_its_beginning_by_who_joins_after_it(
+    gateway: Asking, log: EventLog
+) -> None:
+    members = [gateway.consumer(name=name, settings=LATEST) for name in ("one", "two")]
+    members[0].done("/subscription", {"topic_pattern": ".*"})
+    log.create(USER, 1)
+    log.append(USER, [Record(b"1")]).result(WAIT)
+    members[1].done("/subscription", {"topic_pattern": ".*"})
+    deadline = time.monotonic() + WAIT
+    found: list[Any] = []
+    while not found and time.monotonic() < deadline:
+        found = members[0].values() + members[1].values()
+    assert found == [1]
 
 
 @pytest.mark.parametrize("auto", [True, False])

@@ -204,6 +204,14 @@ def members(connection: sqlite3.Connection, group: str) -> dict[str, list[str]]:
     return {name: list(_topics.decode(topics)) for name, topics in rows}
 
 
+def known_to(connection: sqlite3.Connection, group: str, subscription: bytes) -> list[Topics]:
+    """The topics that each instance of a group with this subscription came to."""
+    rows = connection.execute(
+        "SELECT topics FROM instances WHERE consumer_group = ? AND subscription = ?", (group, subscription)
+    ).fetchall()
+    return [_topics.decode(topics) for (topics,) in rows]
+
+
 def remove(connection: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> bool:
     """Remove the instance of a condition with all it holds; whether there was one."""
     row = connection.execute(f"SELECT id, consumer_group FROM instances WHERE {where}", values).fetchone()  # noqa: S608

@@ -60,9 +60,7 @@ class Consumers:
         self._refuse_members(instance.group)
         self.keep(instance)
         topics = self._topics.now(names)
-        # What it came to before is known as it was then: what came since is read from its beginning.
-        known = instance.topics if subscription == before else {**topics, **instance.topics}
-        self._shared(self._store.subscribe(instance, subscription, known), topics)
+        self._shared(self._store.subscribe(instance, subscription, topics), topics)
 
     def unsubscribe(self, instance: Instance) -> None:
         """Read nothing any more, neither by subscription nor by assignment; keeps as `remove` does."""

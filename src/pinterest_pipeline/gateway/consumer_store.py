@@ -23,6 +23,7 @@ from pinterest_pipeline.gateway.consumer_file import (
     Topics,
     holdings_of,
     instance_of,
+    known_to,
     let_go,
     members,
     note_change,
@@ -150,14 +151,22 @@ class ConsumerStore:
             return holdings_of(connection, instance)
 
     def subscribe(self, instance: Instance, subscription: Subscribe, topics: Topics) -> Instance:
-        """The instance with another subscription, which came to these topics; `share` does the rest."""
-        texts = msgspec.json.encode(subscription), msgspec.json.encode(topics)
+        """The instance with another subscription, which comes to these topics; `share` does the rest.
+
+        Topics that it came to before, or its group by the same subscription, are known as they were
+        then: what came since is later.
+        """
+        text = msgspec.json.encode(subscription)
         with self._transaction() as connection:
+            known: Topics = {**topics, **instance.topics}
+            for earlier in known_to(connection, instance.group, text):
+                known = {name: earlier[name] for name in known if name in earlier}
             connection.execute(
-                "UPDATE instances SET subscription = ?, topics = ? WHERE id = ?", (*texts, instance.id)
+                "UPDATE instances SET subscription = ?, topics = ? WHERE id = ?",
+                (text, msgspec.json.encode(known), instance.id),
             )
             note_change(connection, instance.group)
-        return msgspec.structs.replace(instance, subscription=subscription, topics=topics)
+        return msgspec.structs.replace(instance, subscription=subscription, topics=known)
 
     def unsubscribe(self, instance: Instance) -> None:
         """Hold nothing any more, by subscription or by assignment."""
