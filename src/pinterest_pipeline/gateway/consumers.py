@@ -104,7 +104,7 @@ class ConsumerOperations:
 
     def _reading(self) -> list[Operation]:
         records = _operation(
-            "get_records",
+            "consume_records",
             "GET",
             f"{_ONE}/records",
             self._records,

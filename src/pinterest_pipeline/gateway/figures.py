@@ -61,7 +61,9 @@ class Figures(Collector):
         self.set_load(0, 0, 0)
 
     def add(self, operation: str) -> None:
-        """Make room for an operation; every worker must add the same ones in the same order."""
+        """Make room for an operation; every worker must add the same ones in the same order, each once."""
+        if operation in self._rows:
+            raise ValueError(f"two operations are called '{operation}'")
         self._rows[operation] = _FIRST_ROW + len(self._rows) * _ROW
         if self._rows[operation] + _ROW > _NUMBERS_OF_A_WORKER:
             raise ValueError("there is no room for the figures of so many operations")

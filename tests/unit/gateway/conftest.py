@@ -16,6 +16,7 @@ from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway import access
 from pinterest_pipeline.gateway.app import create_app
+from pinterest_pipeline.gateway.consumer_store import ConsumerStore
 from pinterest_pipeline.gateway.exchange import Exchange
 from pinterest_pipeline.gateway.figures import Figures
 from pinterest_pipeline.gateway.plans import Plan
@@ -92,9 +93,17 @@ def streams(tmp_path: Path) -> Iterator[SqliteStreamLog]:
 
 
 @pytest.fixture
-def client(topics: SqliteEventLog, streams: SqliteStreamLog) -> Client:
+def store(tmp_path: Path) -> Iterator[ConsumerStore]:
+    store = ConsumerStore(tmp_path / "gateway")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def client(topics: SqliteEventLog, streams: SqliteStreamLog, store: ConsumerStore) -> Client:
     """Bodies of up to 20,000 bytes and 100 records; two topics' partitions, two shards."""
-    return Client(create_app(GatewaySettings(max_body_bytes=20_000, max_records=100), topics, streams))
+    chosen = GatewaySettings(max_body_bytes=20_000, max_records=100)
+    return Client(create_app(chosen, topics, streams, consumers=store))
 
 
 # Keys
@@ -119,14 +128,25 @@ def exchanges() -> list[Exchange]:
 
 @pytest.fixture
 def guarded(
-    tmp_path: Path, topics: SqliteEventLog, streams: SqliteStreamLog, exchanges: list[Exchange]
+    tmp_path: Path,
+    topics: SqliteEventLog,
+    streams: SqliteStreamLog,
+    store: ConsumerStore,
+    exchanges: list[Exchange],
 ) -> Client:
     """A gateway that asks for keys."""
     chosen = GatewaySettings(access="keys", max_body_bytes=20_000)
     figures = Figures()
     checks = access.guards(chosen, "127.0.0.1", tmp_path, figures.refused)
-    observers = [exchanges.append]
-    app = create_app(chosen, topics, streams, guards=checks, observers=observers, figures=figures)
+    app = create_app(
+        chosen,
+        topics,
+        streams,
+        guards=checks,
+        observers=[exchanges.append],
+        figures=figures,
+        consumers=store,
+    )
     return Client(app)
 
 

@@ -3,9 +3,7 @@
 import asyncio
 import errno
 import fcntl
-import os
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -35,19 +33,13 @@ SETTINGS = InstanceSettings("json", "earliest", True, 1, 1_000)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[ConsumerStore]:
-    store = ConsumerStore(tmp_path / "gateway")
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def gateway(topics: SqliteEventLog, streams: SqliteStreamLog, store: ConsumerStore) -> Asking:
     return Asking(create_app(GatewaySettings(), topics, streams, consumers=store))
 
 
-def test_without_a_store_there_are_no_consumers(client: Any) -> None:
-    assert client.send("POST", "/consumers/g").status_code == 404
+def test_without_a_store_there_are_no_consumers(topics: SqliteEventLog, streams: SqliteStreamLog) -> None:
+    gateway = Asking(create_app(GatewaySettings(), topics, streams))
+    assert gateway.send("POST", "/consumers/g").status_code == 404
 
 
 @pytest.mark.parametrize(

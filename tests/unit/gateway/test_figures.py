@@ -1,6 +1,8 @@
 import asyncio
+import re
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import Request
 
@@ -88,6 +90,26 @@ def test_there_is_room_for_every_status_and_many_operations() -> None:
     found = samples(figures)
     assert all(found[f"requests_total no_service {kind.status}"] >= 1 for kind in KINDS.values())
     assert found["requests_total no_service 0"] == 1
+
+
+def test_two_operations_of_one_name_are_refused() -> None:
+    figures = worker(None, 0)
+    with pytest.raises(ValueError, match="two operations are called 'no_service'"):
+        figures.add(OPERATION.id)
+
+
+def test_no_operation_is_counted_as_another_one(client: Any) -> None:
+    client.send("POST", "/consumers/g", json={"name": "one"})
+    client.get("/streams/nothing/sharditerator?shard-id=shardId-000000000000")
+    client.get("/streams/nothing/records")
+    client.get("/consumers/g/instances/two/records")
+    counted = re.findall(r'requests_total{operation="(.+)",status="(.+)"}', client.get("/metrics").text)
+    assert set(counted) - {("openapi", "200")} == {
+        ("create_consumer", "200"),
+        ("get_shard_iterator", "400"),
+        ("get_records", "400"),
+        ("consume_records", "404"),
+    }
 
 
 def test_the_gateway_counts_its_own_requests(client: Any) -> None:
