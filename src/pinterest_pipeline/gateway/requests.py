@@ -27,6 +27,8 @@ B = TypeVar("B", "Produce", "ProduceBinary", "PutRecords")
 _TOPIC_NAME: Final = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
 _STREAM_NAME: Final = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9_.-]{1,128}")
 _NUMBER: Final = re.compile(r"[0-9]{1,10}")
+_BACKSLASH: Final = ord("\\")  # a number is found in bytes several times faster than bytes are
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
 _MAX_SHARDS: Final = 1_000
 _MAX_PARTITION_KEY: Final = 256
 INTERNAL: Final = "__"
@@ -278,12 +280,19 @@ def unless_null(raw: msgspec.Raw) -> bytes | None:
 
 
 def json_key(raw: bytes) -> bytes | None:
-    """A key as JSON in one form only, so that equal keys meet in one partition however they were written."""
+    """A key as JSON in one form only, so that equal keys meet in one partition however they were written.
+
+    Numbers stay as they were written, and so does the order of fields.
+    """
     if raw == b"null":
         return None
-    if not raw.startswith(b'"'):
-        return msgspec.json.format(raw, indent=-1)
-    return msgspec.json.encode(_text.decode(raw)) if b"\\" in raw else raw
+    compact = raw if raw.startswith(b'"') else msgspec.json.format(raw, indent=-1)
+    return _STRING.sub(_unescaped, compact) if _BACKSLASH in compact else compact
+
+
+def _unescaped(string: re.Match[bytes]) -> bytes:
+    """A string of JSON without an escape that it does not need."""
+    return msgspec.json.encode(_text.decode(string[0]))
 
 
 def _with_hint(fault: Fault, body: bytes) -> Fault:

@@ -1,6 +1,7 @@
 """Records in the shapes of REST v3: from a request into the log, and from the log into an answer (pure).
 
-A key or a value says what it is: BINARY is base64, JSON any JSON, kept byte for byte, STRING the text itself.
+A key or a value says what it is: BINARY is base64, STRING the text itself, JSON any JSON, which is kept byte
+for byte as a value and in one form as a key.
 Null, or a JSON null, is no key, and a value that deletes (a tombstone).
 """
 

@@ -1,5 +1,7 @@
 import json
 import tracemalloc
+from random import Random
+from typing import Any
 
 import msgspec
 import pytest
@@ -58,6 +60,10 @@ def test_null_is_a_tombstone(record: bytes) -> None:
         (b'"\\u0037528"', b'"7528"'),
         (b"7528", b"7528"),
         (b'{ "a" : [ 1 , 2 ] }', b'{"a":[1,2]}'),
+        ('{"id":"é"}'.encode(), '{"id":"é"}'.encode()),
+        (b'{"id":"\\u00e9"}', '{"id":"é"}'.encode()),
+        (b'{"\\u0062":1.0,"a":["\\/\\ud83d\\ude00"]}', '{"b":1.0,"a":["/😀"]}'.encode()),
+        (b'["\\\\u0061\\""]', b'["\\\\u0061\\""]'),
         ('"é"'.encode(), '"é"'.encode()),
         (b'"\\u00e9"', '"é"'.encode()),
         (b"null", None),
@@ -65,6 +71,56 @@ def test_null_is_a_tombstone(record: bytes) -> None:
 )
 def test_a_key_has_one_form(key: bytes, expected: bytes | None) -> None:
     assert parsed(b'{"records":[{"key":' + key + b',"value":1}]}')[0].key == expected
+
+
+NUMBERS = st.integers().map(str) | st.sampled_from(["1.0", "1", "-0", "1E+2", "1e2", "0.10", "9" * 100])
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=8)
+TREES = st.recursive(
+    TEXTS | NUMBERS.map(lambda digits: (digits,)) | st.sampled_from([("true",), ("null",)]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def spelled(tree: Any, choose: Random) -> str:
+    """The JSON of a tree, in which tuples are literals: strings escaped and blanks strewn by chance."""
+
+    def string(text: str) -> str:
+        letters = [choose.choice((json.dumps(one), json.dumps(one, ensure_ascii=False))) for one in text]
+        return '"' + "".join(letter[1:-1] for letter in letters) + '"'
+
+    blank = choose.choice(("", " ", "\n\t"))
+    if isinstance(tree, tuple):
+        return str(tree[0])
+    if isinstance(tree, str):
+        return string(tree)
+    if isinstance(tree, list):
+        return f"[{blank}{f'{blank},'.join(spelled(one, choose) for one in tree)}{blank}]"
+    fields = (f"{string(name)}{blank}:{blank}{spelled(one, choose)}" for name, one in tree.items())
+    return f"{{{blank}{f',{blank}'.join(fields)}}}"
+
+
+@given(TREES.filter(lambda tree: tree != ("null",)), st.randoms(), st.randoms())
+def test_a_key_has_the_same_bytes_however_it_is_spelled(tree: Any, one: Random, other: Random) -> None:
+    keys = [
+        parsed(f'{{"records":[{{"key":{spelled(tree, choose)},"value":1}}]}}'.encode())[0].key
+        for choose in (one, other)
+    ]
+    assert keys[0] == keys[1]
+    assert literal(json.loads(keys[0] or b"", parse_int=tuple_of, parse_float=tuple_of)) == literal(tree)
+
+
+def tuple_of(text: str) -> tuple[str]:
+    return (text,)
+
+
+def literal(tree: Any) -> Any:
+    """The tree with its fields in their order, and true and null as themselves."""
+    if isinstance(tree, list):
+        return [literal(one) for one in tree]
+    if isinstance(tree, dict):
+        return [(name, literal(one)) for name, one in tree.items()]
+    return {("true",): True, ("null",): None}.get(tree, tree) if isinstance(tree, tuple) else tree
 
 
 def test_a_partition_may_be_asked_for() -> None:
