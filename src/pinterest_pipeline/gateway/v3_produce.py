@@ -1,7 +1,8 @@
 """REST v3: records into a topic, as a stream or as a batch."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
+from itertools import chain
 from typing import Annotated, Final
 
 import msgspec
@@ -31,7 +32,7 @@ from pinterest_pipeline.gateway.v3_stream import Outcomes, RecordStream
 
 MAX_ENTRIES: Final = 10
 _AT_ONCE: Final = 1_000
-"""Receipts of a body of known length that are answered in one piece."""
+"""Lines that are held back until it is known whether a record landed, and answered in one piece."""
 
 
 class V3Batch(msgspec.Struct, forbid_unknown_fields=True):
@@ -118,8 +119,8 @@ class V3Produce:
             return key
         topic, most = request.path_params["topic_name"], self._settings.max_body_bytes
         stream = RecordStream(request, self._log, self._cluster.id(), topic, key, most).outcomes()
-        if "content-length" not in request.headers:
-            return echoed(request, Streamed(_lines(stream, []), JSON_MEDIA))
+        if "transfer-encoding" in request.headers:
+            return echoed(request, Streamed(_lines((), stream), JSON_MEDIA))
         return echoed(request, await _answered(stream))
 
     async def _batch(self, request: Request) -> Answer | Fault:
@@ -187,32 +188,58 @@ def _success(id: str, placed: V3Receipt) -> V3Success:  # noqa: A002
     )
 
 
+class _Alike:
+    """Failures of one kind, from the first record on; of those beyond 1,000 only their number is kept."""
+
+    def __init__(self) -> None:
+        self.first: list[Fault] = []
+        self.more = 0
+
+    def take(self, outcomes: Outcomes) -> bool:
+        """Take these too, unless one of them landed or failed for another reason."""
+        faults = [outcome for outcome in outcomes if isinstance(outcome, Fault)]
+        if len(faults) < len(outcomes) or len({fault.kind for fault in (*self.first[:1], *faults)}) > 1:
+            return False
+        room = _AT_ONCE - len(self.first)
+        self.first += faults[:room]
+        self.more += len(faults[room:])
+        return True
+
+    def pieces(self) -> Iterator[Sequence[Fault]]:
+        """All of them, some at a time; those of which nothing was kept say what their kind is."""
+        yield self.first
+        for start in range(0, self.more, _AT_ONCE):
+            kind = self.first[0].kind
+            yield [Fault(kind, kind.when)] * min(_AT_ONCE, self.more - start)
+
+
 async def _answered(stream: AsyncGenerator[Outcomes, None]) -> Answer | Streamed | Fault:
-    """One answer for a body of few records; the same fault of each of them is that of the request."""
+    """The fault that all records met alike, however many they are; else what became of each of them."""
+    alike = _Alike()
     found: Outcomes = []
     async for outcomes in stream:
-        found += outcomes
-        if len(found) > _AT_ONCE:
-            return Streamed(_lines(stream, found), JSON_MEDIA)
-    kinds = {outcome.kind if isinstance(outcome, Fault) else None for outcome in found}
-    if len(kinds) == 1 and isinstance(found[0], Fault):
-        return found[0]
-    written, records = _written(found)
+        if found or not alike.take(outcomes):
+            found += outcomes
+        if found and len(alike.first) + len(found) > _AT_ONCE:
+            return Streamed(_lines(chain(alike.pieces(), [found]), stream), JSON_MEDIA)
+    if not found:
+        return alike.first[0]
+    written, records = _written([*alike.first, *found])
     return Answer(written, JSON_MEDIA, records=records)
 
 
 async def _lines(
-    stream: AsyncGenerator[Outcomes, None], first: Outcomes
+    first: Iterable[Sequence[V3Receipt | Fault]], stream: AsyncGenerator[Outcomes, None]
 ) -> AsyncGenerator[tuple[bytes, int], None]:
-    """The receipts, a line for each; closing this closes the stream."""
+    """What became of each record, a line for each; closing this closes the stream."""
     async with aclosing(stream):
-        if first:
-            yield _written(first)
+        for outcomes in first:
+            yield _written(outcomes)
         async for outcomes in stream:
             yield _written(outcomes)
 
 
-def _written(outcomes: Outcomes) -> tuple[bytes, int]:
+def _written(outcomes: Sequence[V3Receipt | Fault]) -> tuple[bytes, int]:
     """A line for each, and how many of them are receipts."""
     lines = [kafka_v3_error(outcome) if isinstance(outcome, Fault) else outcome for outcome in outcomes]
     return _encoder.encode_lines(lines), sum(isinstance(line, V3Receipt) for line in lines)

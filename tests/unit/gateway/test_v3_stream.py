@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from pinterest_pipeline.errors import Unavailable
 from pinterest_pipeline.eventlog.base import Once, Receipt, Record, Refusal
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
+from pinterest_pipeline.gateway import v3_produce
 
 TOPIC = "124df56aef51.pin"
 WAIT = 20
@@ -21,10 +22,13 @@ def body(number: int, partition: int = 0) -> bytes:
     return json.dumps({"partition_id": partition, "value": value}).encode()
 
 
+CHUNKED = {"Transfer-Encoding": "chunked"}
+
+
 class Exchange:
     """A request whose body comes in pieces, and an answer that does."""
 
-    def __init__(self, app: Any, path: str, headers: dict[str, str]) -> None:
+    def __init__(self, app: Any, path: str, headers: Mapping[str, str]) -> None:
         self.asked: asyncio.Queue[Any] = asyncio.Queue()
         self.told: asyncio.Queue[Any] = asyncio.Queue()
         scope = {
@@ -74,9 +78,9 @@ def run(client: Any, topics: SqliteEventLog) -> Run:
     """Begins an exchange of a stream of records, and hands it to a talk."""
     path = f"/v3/clusters/{topics.cluster().id}/topics/{TOPIC}/records"
 
-    def run(talk: Talk, **headers: str) -> None:
+    def run(talk: Talk, headers: Mapping[str, str] = CHUNKED) -> None:
         async def both() -> None:
-            exchange = Exchange(client.app, path, {k.replace("_", "-"): v for k, v in headers.items()})
+            exchange = Exchange(client.app, path, headers)
             try:
                 await talk(exchange)
             finally:
@@ -188,7 +192,7 @@ def test_what_was_sent_again_with_its_key_lands_once(run: Run, topics: SqliteEve
         assert codes(await exchange.rest()) == [200, 42210]
 
     for talk in (broken_off, again, another):
-        run(talk, Idempotency_Key="a")
+        run(talk, CHUNKED | {"Idempotency-Key": "a"})
     assert [int(record.value or b"") for record in topics.read(TOPIC, 0, 0, 10)] == [0, 1, 2]
 
 
@@ -199,7 +203,7 @@ def test_a_key_of_one_record_is_not_that_of_another_request(run: Run, topics: Sq
         assert codes(await exchange.rest()) == [200]
 
     for key in ("a", "a/0", "a/1"):
-        run(talk, Idempotency_Key=key)
+        run(talk, CHUNKED | {"Idempotency-Key": key})
     assert topics.ends(TOPIC)[0] == 3
 
 
@@ -211,7 +215,7 @@ def test_a_trace_goes_along(run: Run, topics: SqliteEventLog) -> None:
         exchange.send(body(0), more=False)
         await exchange.rest()
 
-    run(talk, traceparent=trace)
+    run(talk, CHUNKED | {"traceparent": trace})
     assert topics.read(TOPIC, 0, 0, 1)[0].headers == (("traceparent", trace.encode()),)
 
 
@@ -305,8 +309,54 @@ def test_a_body_of_many_records_is_answered_with_all_receipts(client: Any, topic
     assert [receipt["offset"] for receipt in receipts] == list(range(1_100))
 
 
+def test_many_records_that_all_fail_alike_are_answered_with_their_fault(
+    client: Any, topics: SqliteEventLog
+) -> None:
+    unknown = post(client, topics, b"{}" * 9_000, topic="other")
+    assert (unknown.status_code, unknown.json()["error_code"]) == (404, 40403)
+    answer = post(client, topics, b'{"partition_id":9}' * 1_100)
+    assert (answer.status_code, answer.json()["error_code"]) == (404, 40402)
+
+
+@pytest.mark.parametrize("failing", [3, 999, 1_000, 1_001])
+def test_the_first_record_that_lands_makes_it_a_success(
+    client: Any, topics: SqliteEventLog, failing: int
+) -> None:
+    answer = post(client, topics, b'{"partition_id":9}' * failing + body(0) + b'{"partition_id":9}')
+    assert answer.status_code == 200
+    receipts = [json.loads(line) for line in answer.text.splitlines()]
+    assert codes(receipts) == [40402] * failing + [200, 40402]
+    assert all(receipt["message"] for receipt in receipts if receipt["error_code"] != 200)
+
+
+def test_what_is_kept_of_failures_does_not_grow_with_their_number(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(v3_produce, "_AT_ONCE", 10)
+    pieces = [*(body(0, 2 + number) for number in range(35)), body(0)]
+
+    async def talk(exchange: Exchange) -> None:
+        for piece in pieces:
+            exchange.send(piece)
+        exchange.send(b"", more=False)
+        assert (await exchange.hear())["status"] == 200
+        messages = [line.get("message") for line in await exchange.rest()]
+        own = [f"there is no partition {2 + number}, the last one is 1" for number in range(10)]
+        assert messages == [*own, *["no such partition or shard"] * 25, None]
+
+    run(talk, {"Content-Length": str(sum(map(len, pieces)))})
+
+
+def test_a_request_without_a_body_is_no_stream(run: Run) -> None:
+    async def talk(exchange: Exchange) -> None:
+        exchange.send(b"", more=False)
+        assert (await exchange.hear())["status"] == 422
+
+    run(talk, {})
+
+
 def test_a_key_that_is_wrong_is_refused_before_anything_is_read(run: Run) -> None:
     async def talk(exchange: Exchange) -> None:
         assert (await exchange.hear())["status"] == 422
 
-    run(talk, Idempotency_Key='"')
+    run(talk, CHUNKED | {"Idempotency-Key": '"'})
