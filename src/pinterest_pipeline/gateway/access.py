@@ -49,15 +49,11 @@ def allows(request: Request, verb: Verb, noun: Noun, name: str) -> bool:
 
 
 def denied(request: Request, verb: Verb, noun: Noun, name: str) -> Fault | None:
-    """What a handler asks for a name that is in the body and not in the path: why the caller may not do this.
-
-    The event loop's thread must ask, as it writes the audit log.
-    """
+    """Why the caller may not do this: what a handler asks for a name that is in the body, not in the path."""
     if allows(request, verb, noun, name):
         return None
-    fault = _refused(verb, noun, name)
-    request.scope["refuse"](name, fault)
-    return fault
+    request.scope["resource"] = name
+    return _refused(verb, noun, name)
 
 
 def visible(request: Request, noun: Noun, names: Iterable[str]) -> list[str]:
@@ -115,7 +111,11 @@ def _is_loopback(address: str) -> bool:
 
 
 class Gate:
-    """A guard that asks for a key; it leaves `caller` and `grant` in the scope of the request."""
+    """A guard that asks for a key.
+
+    It leaves `caller` and `grant` in the scope of the request, the `resource` that it is about, and `refuse`,
+    which takes down that the call was refused, by this guard or by the handler.
+    """
 
     def __init__(
         self,
@@ -135,19 +135,15 @@ class Gate:
         if operation.access is None:
             return None
         scope, access = request.scope, operation.access
-        name = scope["path_params"][access.of] if access.of else None
-        scope["refuse"] = refuse = partial(self._refuse, scope, operation)
+        scope["resource"] = name = scope["path_params"][access.of] if access.of else None
+        scope["refuse"] = partial(self._refuse, scope, operation)
         if operation.target and _is_signed(scope["headers"]):
             fault = await self._identify_signer(request)
         else:
             fault = self._identify(scope, operation)
         if fault is None and not scope["grant"].allows(access.verb, access.noun, name):
             fault = _refused(access.verb, access.noun, name)
-        if fault is None:
-            fault = self._usage.take(scope["slot"], scope["plan"], time.time())
-        if fault is not None:
-            refuse(name, fault)
-        return fault
+        return fault or self._usage.take(scope["slot"], scope["plan"], time.time())
 
     def _identify(self, scope: Scope, operation: Operation) -> Fault | None:
         text = _key_text(scope["headers"], _HOW_ELSE if operation.target else _HOW)
@@ -178,7 +174,7 @@ class Gate:
         fault = sigv4.mismatch(signed, secret, request.method, path, query, headers, body)
         return fault or _admit(scope, key, grant)
 
-    def _refuse(self, scope: Scope, operation: Operation, name: str | None, fault: Fault) -> None:
+    def _refuse(self, scope: Scope, operation: Operation, fault: Fault) -> None:
         self._on_refusal(fault)
         client = scope.get("client")
         self._audit.note(
@@ -186,7 +182,7 @@ class Gate:
             reason=fault.message,
             caller=scope.get("caller", ""),
             operation=operation.id,
-            resource=(name or "")[:255],
+            resource=(scope["resource"] or "")[:255],
             remote=f"{client[0]}:{client[1]}" if client else "",
         )
 

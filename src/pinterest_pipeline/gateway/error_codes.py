@@ -170,6 +170,9 @@ OF_KEY: Final = (MISSING_VALUE, KEY_REUSED, KEY_IN_FLIGHT)
 OF_ACCESS: Final = (UNAUTHENTICATED, UNKNOWN_KEY, NOT_ALLOWED, RATE_EXCEEDED, QUOTA_EXCEEDED)
 """What a key may lack for an operation that is not public."""
 
+OF_CALLER: Final = (*OF_ACCESS, INCOMPLETE_SIGNATURE, INVALID_SIGNATURE, FORBIDDEN)
+"""Refused for who calls: each is a line of the audit log, and is counted."""
+
 RETRIABLE: Final = (UNAVAILABLE, OVERLOADED, THROTTLED, NOT_ACKNOWLEDGED)
 """Answered with a Retry-After."""
 

@@ -44,6 +44,7 @@ from pinterest_pipeline.gateway.error_codes import (
     LIMIT_EXCEEDED,
     MEDIA_TYPE,
     NOT_JSON,
+    OF_CALLER,
     STREAM_IN_USE,
     THROTTLED,
     TOO_LARGE,
@@ -120,6 +121,8 @@ class Endpoint:
         if isinstance(outcome, Streamed):
             return await _stream(outcome, counted.send)
         answer = answered(self._operation.api, outcome, request)
+        if answer.fault is not None and answer.fault.kind in OF_CALLER and "refuse" in scope:
+            scope["refuse"](answer.fault)
         await respond(answer)(scope, counted.receive, counted.send)
         return answer.records
 

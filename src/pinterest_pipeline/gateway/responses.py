@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -46,6 +46,8 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
     records: int = 0
     """How many records it acknowledges or holds; only counted, not sent."""
+    fault: Fault | None = None
+    """What it says was wrong, or was with some of its records; only noted, not sent."""
     handed_over: Callable[[bool], Awaitable[None]] | None = None
     """Told, once the sending is over, whether the caller was there for all of the answer."""
 
@@ -156,7 +158,7 @@ def _headers(fault: Fault) -> tuple[tuple[str, str], ...]:
 def kafka_fault(fault: Fault) -> Answer:
     """`{"error_code":…,"message":…}` at the kind's own status."""
     body = msgspec.json.encode(KafkaError(fault.kind.kafka, fault.message))
-    return Answer(body, KAFKA_MEDIA, fault.kind.status, _headers(fault))
+    return Answer(body, KAFKA_MEDIA, fault.kind.status, _headers(fault), fault=fault)
 
 
 def kafka_v3_error(fault: Fault) -> KafkaError:
@@ -166,13 +168,13 @@ def kafka_v3_error(fault: Fault) -> KafkaError:
 def kafka_v3_fault(fault: Fault) -> Answer:
     """As `kafka_fault`, in the media type and with the codes of REST v3."""
     body = msgspec.json.encode(kafka_v3_error(fault))
-    return Answer(body, JSON_MEDIA, fault.kind.status, _headers(fault))
+    return Answer(body, JSON_MEDIA, fault.kind.status, _headers(fault), fault=fault)
 
 
 def kinesis_fault(fault: Fault) -> Answer:
     """`{"__type":…,"message":…}` at the status that Kinesis itself gives."""
     body = msgspec.json.encode(KinesisError(fault.kind.kinesis, fault.message))
-    return Answer(body, KINESIS_MEDIA, kinesis_status(fault.kind), _headers(fault))
+    return Answer(body, KINESIS_MEDIA, kinesis_status(fault.kind), _headers(fault), fault=fault)
 
 
 def kinesis_wire(content: Any, media: str, records: int = 0) -> Answer:
@@ -185,7 +187,7 @@ def kinesis_wire_fault(fault: Fault, media: str) -> Answer:
     media = KINESIS_CBOR_MEDIA if media == KINESIS_CBOR_MEDIA else KINESIS_WIRE_MEDIA
     body = _written(KinesisError(fault.kind.kinesis, fault.message), media)
     headers = (*_headers(fault), *_request_id(), ("x-amzn-errortype", fault.kind.kinesis))
-    return Answer(body, media, kinesis_wire_status(fault.kind), headers)
+    return Answer(body, media, kinesis_wire_status(fault.kind), headers, fault=fault)
 
 
 def _written(content: Any, media: str) -> bytes:
@@ -218,17 +220,15 @@ def produced(outcomes: Sequence[Receipt | Refusal], whole: tuple[Kind, ...] = ()
     if len(received) == len(outcomes):
         offsets = [ProducedOffset(receipt.partition, receipt.offset, None, None) for receipt in received]
         return kafka(Produced(offsets), records=len(received))
-    kinds = {REFUSED[outcome.code] if isinstance(outcome, Refusal) else None for outcome in outcomes}
+    refusals = [outcome for outcome in reversed(outcomes) if isinstance(outcome, Refusal)]
+    reasons = {REFUSED[refusal.code]: refusal.reason for refusal in refusals}  # the first of each kind
     for kind in (*_WHOLE, *whole):
-        if kinds == {kind}:
-            return Fault(kind, f"none of the records landed: {_reason(outcomes)}")
-    status = FORBIDDEN.status if FORBIDDEN in kinds else 200
-    content = Produced([_offset(outcome) for outcome in outcomes])
-    return kafka(content, status, records=len(received))
-
-
-def _reason(outcomes: Sequence[Receipt | Refusal]) -> str:
-    return next(outcome.reason for outcome in outcomes if isinstance(outcome, Refusal))
+        if not received and reasons.keys() == {kind}:
+            return Fault(kind, f"none of the records landed: {reasons[kind]}")
+    answer = kafka(Produced([_offset(outcome) for outcome in outcomes]), records=len(received))
+    if FORBIDDEN not in reasons:
+        return answer
+    return replace(answer, status=FORBIDDEN.status, fault=Fault(FORBIDDEN, reasons[FORBIDDEN]))
 
 
 def _offset(outcome: Receipt | Refusal) -> ProducedOffset:

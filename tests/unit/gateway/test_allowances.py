@@ -2,13 +2,18 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
+from pinterest_pipeline.eventlog.base import Receipt, Refusal
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.gateway.exchange import Exchange
 from pinterest_pipeline.gateway.plans import Plan
+from tests.asking import Asking
 from tests.unit.gateway.conftest import ALL, KAFKA, ONE, STREAM, TOPIC, Client, MakeKey, bearer
 
 PUT = b'{"Data":1,"PartitionKey":"k"}'
@@ -122,6 +127,52 @@ def test_refused_calls_are_counted_by_their_reason(guarded: Client, make_key: Ma
     text = guarded.get("/metrics", reader).text
     for reason in ("not_allowed", "unauthenticated", "unknown_key"):
         assert f'pinpipe_gateway_refusals_total{{reason="{reason}"}} 1.0\n' in text
+
+
+def test_every_403_of_a_handler_leaves_one_line_and_is_counted_once(
+    guarded: Client,
+    make_key: MakeKey,
+    audit: Callable[[], list[dict[str, Any]]],
+    topics: SqliteEventLog,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = bearer(make_key("read:group:reports", "read:service", "write:topic:*", "create:topic:mine"))
+    instance = "/consumers/reports/instances/a"
+    parts = {"partitions": [{"topic": TOPIC, "partition": 0}]}
+    guarded.send("POST", "/consumers/reports", json={"name": "a"}, headers=key)
+    refused: Future[list[Receipt | Refusal]] = Future()
+    refused.set_result([Refusal("record_too_large", "it is large"), Refusal("forbidden", "no access")])
+    monkeypatch.setattr(topics, "append", lambda *_: refused)
+    calls: list[tuple[str, str, str, Any]] = [
+        ("subscribe", "POST", f"{instance}/subscription", {"topics": [TOPIC]}),
+        ("assign", "POST", f"{instance}/assignments", parts),
+        ("get_offsets", "GET", f"{instance}/offsets?partitions={TOPIC}:0", None),
+        ("produce", "POST", "/topics/__internal", {"records": [{"value": 1}]}),
+        ("produce", "POST", f"/topics/{TOPIC}", {"records": [{"value": 1}, {"value": 2}]}),
+    ]
+    gateway = Asking(guarded.app)
+    for operation, method, path, content in calls:
+        answer = gateway.send(method, path, json=content, headers=key)
+        assert (answer.status_code, audit()[-1]["operation"]) == (403, operation)
+    lines = audit()
+    assert [line["operation"] for line in lines] == [operation for operation, *_ in calls]
+    assert {line["status"] for line in lines} == {403}
+    assert [line["resource"] for line in lines] == ["reports"] * 3 + ["__internal", TOPIC]
+    assert lines[0]["reason"] == f"the key has no scope to read topic '{TOPIC}'"
+    assert lines[-1]["reason"] == "no access"
+    text = guarded.get("/metrics", key).text
+    assert f'pinpipe_gateway_refusals_total{{reason="forbidden"}} {float(len(calls))}\n' in text
+
+
+def test_a_call_that_goes_wrong_otherwise_is_no_refusal(
+    guarded: Client, make_key: MakeKey, audit: Callable[[], list[dict[str, Any]]]
+) -> None:
+    key = bearer(make_key(*ALL))
+    guarded.get("/topics/nothing", key)
+    guarded.get("/nothing", key)
+    guarded.send("POST", f"/topics/{TOPIC}", content=b"{", headers=KAFKA | key)
+    assert audit() == []
+    assert "refusals_total{" not in guarded.get("/metrics", key).text
 
 
 def test_an_open_gateway_takes_any_key_and_shows_all(client: Client) -> None:

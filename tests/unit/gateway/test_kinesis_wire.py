@@ -86,7 +86,7 @@ def test_scopes_hold_for_the_stream_in_the_body(
 
     async def guard(request: Any, _: Any) -> None:
         request.scope["grant"] = grant
-        request.scope["refuse"] = lambda name, _: refused.append(name)
+        request.scope["refuse"] = lambda _: refused.append(request.scope["resource"])
 
     kinesis = Asking(create_app(GatewaySettings(), topics, wire_log, guards=(guard,)))
     assert kinesis.put("mine", "a")["FailedRecordCount"] == 0
