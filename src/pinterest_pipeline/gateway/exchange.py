@@ -128,10 +128,10 @@ class Endpoint:
 
     async def _outcome(self, request: Request) -> Answer | Streamed | Fault:
         try:
-            fault = encoding_fault(request, self._operation)
             for fault_in in self._guards:
-                fault = fault or await fault_in(request, self._operation)
-            return fault or await self._operation.handler(request)
+                if (fault := await fault_in(request, self._operation)) is not None:
+                    return fault
+            return encoding_fault(request, self._operation) or await self._operation.handler(request)
         except Exception as error:  # whatever it is, the caller gets an answer, and the log says why
             return fault_of(error)
 

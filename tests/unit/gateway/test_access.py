@@ -22,6 +22,8 @@ from pinterest_pipeline.gateway.plans import Plan
 from pinterest_pipeline.gateway.routes import Router
 from tests.unit.gateway.conftest import ALL, KAFKA, ONE, STREAM, TOPIC, Client, MakeKey, bearer
 
+DOCS = Path(__file__).parents[3] / "docs"
+
 
 def operations(guarded: Client) -> list[Operation]:
     """Every operation of the application, however it came into it."""
@@ -155,6 +157,23 @@ def test_the_body_is_not_read_before_the_key(guarded: Client, exchanges: list[Ex
     assert answer.status_code == 401
     assert read == []
     assert exchanges[-1].bytes_in == 0
+
+
+def test_nothing_of_a_request_is_looked_at_before_the_key(guarded: Client, make_key: MakeKey) -> None:
+    packed = {"Content-Encoding": "gzip"}
+    path = f"/topics/{TOPIC}"
+    assert guarded.send("POST", path, content=ONE, headers=KAFKA | packed).status_code == 401
+    reader, writer = bearer(make_key("read:topic:*")), bearer(make_key("write:topic:*"))
+    assert guarded.send("POST", path, content=ONE, headers=KAFKA | packed | reader).status_code == 403
+    assert guarded.send("POST", path, content=ONE, headers=KAFKA | packed | writer).status_code == 415
+
+
+def test_the_pages_name_all_that_needs_no_key(guarded: Client) -> None:
+    public = {f"`{one.method} {one.path}`" for one in operations(guarded) if one.access is None}
+    pages = {"reference/http-api.md": "show nothing", "how-to/secure-the-gateway.md": "need no key"}
+    for page, end in pages.items():
+        sentence = (DOCS / page).read_text().partition(end)[0].rpartition("\n\n")[2]
+        assert set(re.findall(r"`[A-Z]+ /\S*`", sentence)) == public, page
 
 
 def guard_count(mode: str, address: str, folder: Path) -> int:
