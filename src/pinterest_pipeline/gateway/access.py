@@ -143,7 +143,7 @@ class Gate:
             fault = self._identify(scope, operation)
         if fault is None and not scope["grant"].allows(access.verb, access.noun, name):
             fault = _refused(access.verb, access.noun, name)
-        return fault or self._usage.take(scope["slot"], scope["plan"], time.time())
+        return fault or self._usage.take(scope["slot"], scope["caller"], scope["plan"], time.time())
 
     def _identify(self, scope: Scope, operation: Operation) -> Fault | None:
         text = _key_text(scope["headers"], _HOW_ELSE if operation.target else _HOW)

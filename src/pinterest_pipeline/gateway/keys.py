@@ -52,7 +52,7 @@ class Key(msgspec.Struct, frozen=True):
     """A key without its secret. Times are milliseconds since 1970."""
 
     slot: int
-    """Its place in the file of what is used of plans; no two keys ever have the same."""
+    """Its place in the file of what is used of plans; no two keys of one file ever have the same."""
     id: str
     name: str
     digest: bytes

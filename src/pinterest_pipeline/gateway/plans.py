@@ -1,6 +1,6 @@
 """Usage plans, as API Gateway has them: a rate with a burst, and a quota for a day, a week or a month.
 
-All workers share one file of 24 bytes for each key, read and written under a lock of these bytes. So a plan
+All workers share one file of 32 bytes for each key, read and written under a lock of these bytes. So a plan
 holds exactly however many workers there are, and what is used outlives any of them. Only a power cut may
 give back what was used in the last seconds before it.
 """
@@ -23,7 +23,8 @@ from pinterest_pipeline.gateway.error_codes import QUOTA_EXCEEDED, RATE_EXCEEDED
 Period = Literal["day", "week", "month"]
 
 _QUOTA: Final = re.compile(r"([1-9][0-9]{0,14})/(day|week|month)")
-_STATE: Final = struct.Struct("<dqq")
+_STATE: Final = struct.Struct("<dqq8s")
+"""What is used, and the id of the key that used it."""
 _DAY_SECONDS: Final = 86_400
 _HAIR: Final = 1e-6  # seconds; what sums of floating point numbers may be off
 
@@ -110,18 +111,21 @@ class Usage:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
-    def take(self, slot: int, plan: Plan, now: float) -> Fault | None:
-        """Take a request out of the plan of the key in this slot; returns why it cannot be."""
+    def take(self, slot: int, key: str, plan: Plan, now: float) -> Fault | None:
+        """Take a request out of the plan of the key of this id in this slot; returns why it cannot be.
+
+        What another key used there is nothing of this one's: slots begin again with a new file of keys.
+        """
         if plan.rate is None and plan.quota is None:
             return None
-        place = slot * _STATE.size
+        place, owner = slot * _STATE.size, bytes.fromhex(key).ljust(8)
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX, _STATE.size, place)
             try:
-                used = spend(plan, self._read(place), now)
+                used = spend(plan, self._read(place, owner), now)
                 if isinstance(used, Fault):
                     return used
-                os.pwrite(self._file, _STATE.pack(*used), place)
+                os.pwrite(self._file, _STATE.pack(*used, owner), place)
             finally:
                 fcntl.lockf(self._file, fcntl.LOCK_UN, _STATE.size, place)
         except OSError as error:
@@ -130,9 +134,12 @@ class Usage:
             raise Unavailable(f"{self._path} cannot be used: {error.strerror}") from error
         return None
 
-    def _read(self, place: int) -> Used:
+    def _read(self, place: int, owner: bytes) -> Used:
         found = os.pread(self._file, _STATE.size, place)
-        return Used(*_STATE.unpack(found)) if len(found) == _STATE.size else Used()
+        if len(found) < _STATE.size:
+            return Used()
+        *used, user = _STATE.unpack(found)
+        return Used(*used) if user == owner else Used()
 
     def close(self) -> None:
         os.close(self._file)

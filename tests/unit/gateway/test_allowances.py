@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from pinterest_pipeline.eventlog.base import Receipt, Refusal
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
+from pinterest_pipeline.gateway import access
 from pinterest_pipeline.gateway.exchange import Exchange
 from pinterest_pipeline.gateway.plans import Plan
 from tests.asking import Asking
@@ -73,6 +75,16 @@ def test_a_plan_that_is_used_up_is_429_with_a_time(guarded: Client, make_key: Ma
     over = guarded.get("/streams", few)
     assert (over.status_code, over.json()["__type"]) == (429, "LimitExceededException")
     assert 1 <= int(over.headers["retry-after"]) <= 86_400
+
+
+def test_keys_of_a_new_file_are_not_charged_with_what_others_used(
+    guarded: Client, make_key: MakeKey, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        key = bearer(make_key(*ALL, plan=Plan(quota=1)))
+        assert [guarded.get("/topics", key).status_code for _ in range(2)] == [200, 429]
+        keys = access.key_file(tmp_path).path
+        keys.replace(keys.with_name("keys.old"))  # as our own messages say of a file that is broken
 
 
 def test_a_forbidden_call_takes_nothing_of_the_plan(guarded: Client, make_key: MakeKey) -> None:

@@ -13,6 +13,7 @@ from pinterest_pipeline.gateway.plans import Plan, Usage, Used, plan, spend
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()  # a Wednesday
 DAY = 86_400
+KEY, OTHER = "3f9a0c4d5e6b", "000000000000"
 
 
 def retry_after(fault: Any) -> int:
@@ -50,16 +51,16 @@ def test_a_wrong_plan_says_what_is_expected(
 
 def test_a_burst_comes_at_once_and_then_the_rate(tmp_path: Path) -> None:
     usage, limits = Usage(tmp_path / "usage"), Plan(rate=2, burst=5)
-    taken = [usage.take(1, limits, NOON) for _ in range(7)]
+    taken = [usage.take(1, KEY, limits, NOON) for _ in range(7)]
     assert taken[:5] == [None] * 5
     assert isinstance(taken[5], Fault)
     assert taken[5].kind is RATE_EXCEEDED
     assert retry_after(taken[5]) == 1
-    assert usage.take(1, limits, NOON + 0.49) is not None
-    assert usage.take(1, limits, NOON + 0.5) is None
-    assert usage.take(1, limits, NOON + 0.5) is not None
-    assert usage.take(2, limits, NOON) is None  # another key has its own
-    assert [usage.take(1, limits, NOON + 60) is None for _ in range(6)] == [True] * 5 + [False]
+    assert usage.take(1, KEY, limits, NOON + 0.49) is not None
+    assert usage.take(1, KEY, limits, NOON + 0.5) is None
+    assert usage.take(1, KEY, limits, NOON + 0.5) is not None
+    assert usage.take(2, OTHER, limits, NOON) is None  # another key has its own
+    assert [usage.take(1, KEY, limits, NOON + 60) is None for _ in range(6)] == [True] * 5 + [False]
     usage.close()
 
 
@@ -92,38 +93,45 @@ def test_never_more_than_the_burst_and_the_rate_in_any_time(
 )
 def test_a_quota_is_whole_again_when_its_period_is_over(tmp_path: Path, period: Any, seconds: int) -> None:
     usage, limits = Usage(tmp_path / "usage"), Plan(quota=3, period=period)
-    assert [usage.take(1, limits, NOON) for _ in range(3)] == [None] * 3
-    fault = usage.take(1, limits, NOON)
+    assert [usage.take(1, KEY, limits, NOON) for _ in range(3)] == [None] * 3
+    fault = usage.take(1, KEY, limits, NOON)
     assert isinstance(fault, Fault)
     assert fault.kind is QUOTA_EXCEEDED
     assert retry_after(fault) == seconds
-    assert usage.take(1, limits, NOON + seconds - 1) is not None
-    assert [usage.take(1, limits, NOON + seconds) is None for _ in range(4)] == [True] * 3 + [False]
-    assert usage.take(1, limits, NOON) is not None  # a clock that is set back gives nothing back
+    assert usage.take(1, KEY, limits, NOON + seconds - 1) is not None
+    assert [usage.take(1, KEY, limits, NOON + seconds) is None for _ in range(4)] == [True] * 3 + [False]
+    assert usage.take(1, KEY, limits, NOON) is not None  # a clock that is set back gives nothing back
     usage.close()
 
 
 def test_a_refused_request_takes_nothing(tmp_path: Path) -> None:
     usage, limits = Usage(tmp_path / "usage"), Plan(rate=1, burst=1, quota=2)
-    found = [usage.take(1, limits, NOON + second / 10) is None for second in range(21)]
+    found = [usage.take(1, KEY, limits, NOON + second / 10) is None for second in range(21)]
     assert found.count(True) == 2
-    assert usage.take(1, limits, NOON + 60) is not None
+    assert usage.take(1, KEY, limits, NOON + 60) is not None
     usage.close()
 
 
 def test_what_is_used_outlives_a_worker(tmp_path: Path) -> None:
     for _ in range(3):
         usage = Usage(tmp_path / "usage")
-        assert usage.take(7, Plan(quota=3), NOON) is None
+        assert usage.take(7, KEY, Plan(quota=3), NOON) is None
         usage.close()
     usage = Usage(tmp_path / "usage")
-    assert usage.take(7, Plan(quota=3), NOON) is not None
+    assert usage.take(7, KEY, Plan(quota=3), NOON) is not None
+    usage.close()
+
+
+def test_a_key_begins_with_nothing_used_in_a_slot_that_another_had(tmp_path: Path) -> None:
+    usage, limits = Usage(tmp_path / "usage"), Plan(rate=1, burst=2, quota=2)
+    for key in (KEY, OTHER):
+        assert [usage.take(1, key, limits, NOON) is None for _ in range(3)] == [True, True, False]
     usage.close()
 
 
 def take_many(path: Path, limits: Plan) -> int:
     usage = Usage(path)
-    taken = sum(usage.take(1, limits, NOON) is None for _ in range(2_000))
+    taken = sum(usage.take(1, KEY, limits, NOON) is None for _ in range(2_000))
     usage.close()
     return taken
 
@@ -139,4 +147,4 @@ def test_a_file_that_is_gone_lets_nobody_past(tmp_path: Path) -> None:
     usage = Usage(tmp_path / "usage")
     usage.close()
     with pytest.raises(Unavailable, match="usage"):
-        usage.take(1, Plan(quota=1), NOON)
+        usage.take(1, KEY, Plan(quota=1), NOON)
