@@ -108,14 +108,14 @@ def test_the_address_is_the_gateways_own_whatever_a_request_says(gateway: Asking
         "X-Forwarded-Proto": "javascript",
     }
     answer = gateway.send("POST", "/prod/consumers/g", json={"name": "one"}, headers=headers)
-    assert answer.json()["base_uri"] == "http://gateway:8082/consumers/g/instances/one"
+    assert answer.json()["base_uri"] == "http://gateway:8082/prod/consumers/g/instances/one"
 
 
 def test_the_address_can_be_set(
     topics: SqliteEventLog, streams: SqliteStreamLog, store: ConsumerStore
 ) -> None:
     settings = GatewaySettings(advertised_url="https://api.example/prod/")
-    answer = Asking(create_app(settings, topics, streams, consumers=store)).send("POST", "/consumers/g")
+    answer = Asking(create_app(settings, topics, streams, consumers=store)).send("POST", "/dev/consumers/g")
     assert answer.json()["base_uri"].startswith("https://api.example/prod/consumers/g/instances/rest-")
 
 

@@ -242,7 +242,17 @@ def test_links_lead_to_the_gateway_itself_whatever_a_request_says(
         assert "javascript" not in answer.text
     metadata = answer.json()["metadata"]
     assert metadata["self"] == metadata["next"]
-    assert metadata["self"].startswith(f"http://gateway{records}?offset=0&max_records=3&")
+    assert metadata["self"].startswith(f"http://gateway/prod{records}?offset=0&max_records=3&")
+
+
+@pytest.mark.parametrize("stage", ["", "/dev"])
+def test_links_begin_as_the_request_did(client: Any, base: str, stage: str) -> None:
+    clusters = client.get(f"{stage}/v3/clusters").json()
+    assert clusters["metadata"]["self"] == f"http://gateway{stage}/v3/clusters"
+    topics = follow(client, clusters["data"][0]["topics"]["related"])
+    assert topics["metadata"]["self"] == f"http://gateway{stage}{base}/topics"
+    (topic,) = topics["data"]
+    assert topic == follow(client, topic["metadata"]["self"])
 
 
 def test_links_begin_with_the_address_that_is_set(topics: SqliteEventLog, streams: SqliteStreamLog) -> None:
