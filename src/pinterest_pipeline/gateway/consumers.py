@@ -234,7 +234,9 @@ class ConsumerOperations:
 
     def _committed(self, instance: Instance, body: bytes, request: Request) -> Answer | Fault:
         query = request.query_params.getlist("partitions")
-        parts = shapes.partitions(body) if body or not query else shapes.partitions_of_query(query)
+        if not body and not query:
+            return Fault(MISSING_VALUE, "name the partitions: ?partitions=topic:0,topic:1, or in a body")
+        parts = shapes.partitions(body) if body else shapes.partitions_of_query(query)
         if isinstance(parts, Fault):
             return parts
         return responses.kafka(shapes.CommittedOffsets(self._consumers.committed(instance, parts)))

@@ -5,6 +5,7 @@ the same records again.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
@@ -65,6 +66,14 @@ class V3PageMetadata(msgspec.Struct):
     self: str
     next: str
 
+
+_TAKEN: Final[Mapping[str, str]] = {
+    "offset": f"a whole number from 0 to {_LAST_OFFSET}",
+    "timestamp": "a time in ISO 8601 with its zone, or in milliseconds since 1970",
+    "max_records": f"a whole number from 1 to {_MAX_RECORDS}",
+    "max_bytes": f"a whole number from 1 to {_MAX_BYTES}",
+}
+"""What each parameter of the query is."""
 
 _PARAMETERS: Final = (
     Parameter("offset", "query", Offset, "The first offset to read; the oldest record when left out"),
@@ -154,10 +163,21 @@ def _cursor(request: Request) -> Cursor | Fault:
     named = {name: int(text) if _NUMBER.fullmatch(text) else text for name, text in given}
     if len(given) > len(named):
         return Fault(MISSING_VALUE, "a parameter of the query comes twice")
-    try:
-        cursor = msgspec.convert(named, Cursor)
-    except msgspec.ValidationError as error:
-        return Fault(MISSING_VALUE, f"the query: {error}")
+    for name, value in named.items():
+        if (wrong := _wrong(name, value)) is not None:
+            return wrong
+    cursor = msgspec.convert(named, Cursor)
     if None not in (cursor.offset, cursor.timestamp):
         return Fault(MISSING_VALUE, "the query has an offset and a timestamp, one of them is taken")
     return cursor
+
+
+def _wrong(name: str, value: int | str) -> Fault | None:
+    """What is wrong with one parameter of the query."""
+    if name not in _TAKEN:
+        return Fault(MISSING_VALUE, f"the query takes {', '.join(_TAKEN)}, not '{name[:100]}'")
+    try:
+        msgspec.convert({name: value}, Cursor)
+    except msgspec.ValidationError:
+        return Fault(MISSING_VALUE, f"{name} is {_TAKEN[name]}, not '{str(value)[:100]}'")
+    return None

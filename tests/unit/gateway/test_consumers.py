@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import fcntl
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -151,7 +152,9 @@ def test_a_wrong_query_is_refused(gateway: Asking, query: str) -> None:
 
 @pytest.mark.parametrize("query", ["", "?partitions=", "?partitions=pin", "?partitions=pin:-1"])
 def test_positions_are_asked_for_by_partition(gateway: Asking, query: str) -> None:
-    assert gateway.consumer().send("GET", f"/offsets{query}").status_code == 422
+    answer = gateway.consumer().send("GET", f"/offsets{query}")
+    assert (answer.status_code, answer.json()["error_code"]) == (422, 422)
+    assert "partitions=topic:0,topic:1" in answer.json()["message"]
 
 
 def test_a_body_of_another_type_is_415(gateway: Asking) -> None:

@@ -262,24 +262,25 @@ def test_links_begin_with_the_address_that_is_set(topics: SqliteEventLog, stream
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("query", "said"),
     [
-        "offset=-1",
-        "offset=x",
-        "offset=1.0",
-        "offset=",
-        "offset=9223372036854775808",
-        "max_records=0",
-        "max_records=10001",
-        "max_bytes=0",
-        "timestamp=yesterday",
-        "offset=0&timestamp=0",
-        "offset=0&offset=1",
-        "ofset=0",
+        ("offset=-1", "offset is a whole number from 0 to 9223372036854775807, not '-1'"),
+        ("offset=x", "offset is a whole number from 0 to 9223372036854775807, not 'x'"),
+        ("offset=1.0", "offset is a whole number"),
+        ("offset=", "offset is a whole number"),
+        ("offset=9223372036854775808", "offset is a whole number"),
+        ("max_records=0", "max_records is a whole number from 1 to 10000, not '0'"),
+        ("max_records=10001", "max_records is a whole number"),
+        ("max_bytes=0", "max_bytes is a whole number"),
+        ("timestamp=yesterday", "timestamp is a time in ISO 8601 with its zone, or in milli"),
+        ("offset=0&timestamp=0", "an offset and a timestamp"),
+        ("offset=0&offset=1", "comes twice"),
+        ("ofset=0", "the query takes offset, timestamp, max_records, max_bytes, not 'ofset'"),
     ],
 )
-def test_a_query_that_is_wrong_is_refused(client: Any, base: str, query: str) -> None:
-    error(client.get(f"{base}/topics/{TOPIC}/partitions/0/records?{query}"), 422, 422)
+def test_a_query_that_is_wrong_is_told_what_is_taken(client: Any, base: str, query: str, said: str) -> None:
+    answer = client.get(f"{base}/topics/{TOPIC}/partitions/0/records?{query}")
+    assert said in error(answer, 422, 422)
 
 
 def test_a_batch_needs_no_thread_once_the_cluster_is_known(
