@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, create_engine, text
 
 from pinterest_pipeline.errors import BadInput, SettingError
 from pinterest_pipeline.posts.database import PostDatabase
@@ -50,6 +50,18 @@ def test_a_second_fill_replaces_the_first_and_the_later_of_two_stays(database: P
     newer = posts[3] | {"pin": posts[3]["pin"] | {"title": "🎨 newer"}}
     database.fill([*posts[:5], newer])
     assert read_back(database) == [*posts[:3], newer, posts[4]]
+
+
+def test_dates_and_numbers_that_are_none_come_as_they_are(mariadb: URL, database: PostDatabase) -> None:
+    (post,) = generate(1)
+    database.fill([post])
+    engine = create_engine(mariadb, connect_args={"password": str(mariadb.password).encode()})
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE geolocation_data MODIFY timestamp TEXT, MODIFY latitude TEXT"))
+        connection.execute(text("UPDATE geolocation_data SET timestamp = 'some day', latitude = 'north'"))
+    engine.dispose()
+    odd = post["geo"] | {"timestamp": "some day", "latitude": "north"}
+    assert read_back(database) == [{**post, "geo": odd}]
 
 
 def test_an_interrupted_fill_is_refused(database: PostDatabase) -> None:

@@ -1,8 +1,9 @@
 """The source database: three tables under their real names, in any database that SQLAlchemy speaks to."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -34,11 +35,37 @@ _FILL_BATCH: Final = 2_000
 _REFUSED_LOGINS: Final = {1044, 1045, 1049}  # MySQL: access denied, wrong password, no such database
 _CONNECT_SECONDS: Final = 10
 
+
+class _AsItIs(sql.types.TypeDecorator[Any]):
+    """Reads a value that is not of its type as it is; cleaning says what is wrong with it."""
+
+    def result_processor(self, dialect: sql.Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        read = super().result_processor(dialect, coltype)
+        return None if read is None else partial(_read_or_kept, read)
+
+
+def _read_or_kept(read: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return read(value)
+    except (TypeError, ValueError):
+        return value
+
+
+class _Float(_AsItIs):
+    impl = sql.Float
+    cache_ok = True
+
+
+class _DateTime(_AsItIs):
+    impl = sql.DateTime
+    cache_ok = True
+
+
 _TYPES: Final[dict[str, type[sql.types.TypeEngine[Any]]]] = {
     "int": sql.Integer,
-    "float": sql.Float,
+    "float": _Float,
     "text": sql.Text,
-    "datetime": sql.DateTime,
+    "datetime": _DateTime,
 }
 _metadata = sql.MetaData()
 _tables: Final[dict[Table, sql.Table]] = {

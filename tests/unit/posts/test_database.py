@@ -25,9 +25,9 @@ def database(path: Path) -> Iterator[PostDatabase]:
         yield database
 
 
-def run(path: Path, statement: str) -> None:
+def run(path: Path, statement: str, *values: object) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(statement)
+        connection.execute(statement, values)
 
 
 def test_what_is_filled_is_read_back(database: PostDatabase, post: Make) -> None:
@@ -183,6 +183,18 @@ def small_disk() -> Iterator[None]:
 def test_a_full_disk_says_so(database: PostDatabase, post: Make) -> None:
     with pytest.raises(DiskFull, match="no room left in the database"):
         database.fill(post(ind) for ind in range(10_000))
+
+
+@pytest.mark.parametrize("found", ["not a date", "01/02/2016, 00:00:00", "", 20160101, 2016.5, b"bytes"])
+def test_a_date_that_is_none_comes_as_it_is(
+    database: PostDatabase, path: Path, post: Make, found: object
+) -> None:
+    database.fill([post(0), post(1)])
+    run(path, "UPDATE geolocation_data SET timestamp = ? WHERE ind = 0", found)
+    run(path, "UPDATE user_data SET date_joined = ? WHERE ind = 0", found)
+    odd = post(0)
+    odd["geo"]["timestamp"] = odd["user"]["date_joined"] = found
+    assert database.posts([0, 1]) == [odd, post(1)]
 
 
 def test_values_that_do_not_fit_are_named(database: PostDatabase, post: Make) -> None:
