@@ -138,21 +138,19 @@ class PostDatabase:
         with self._reading() as connection:
             return int(connection.scalar(sql.select(sql.func.count()).select_from(_tables["pin"])) or 0)
 
-    def last_index(self) -> int:
-        """The largest `index`; raises BadInput when there is no post."""
-        with self._reading() as connection:
-            last = connection.scalar(sql.select(sql.func.max(_key("pin"))))
-        if last is None:
-            raise BadInput(f"the database {self._name()} holds no posts", "fill it first")
-        return int(last)
-
     def row_indexes(self) -> Sequence[int]:
-        """The `index` of each row number, ascending: a range when there is no gap, else 8 bytes each."""
-        last, rows = self.last_index(), self.rows()
-        if last + 1 == rows:
-            return range(rows)
+        """The `index` of each row number, ascending: a range when there is no gap, else 8 bytes each.
+
+        Raises BadInput when there is no post.
+        """
+        key, rows = _key("pin"), self.rows()
         with self._reading() as connection:
-            return array("q", connection.scalars(sql.select(_key("pin")).order_by(_key("pin"))))
+            first, last = connection.execute(sql.select(sql.func.min(key), sql.func.max(key))).one()
+            if first is None:
+                raise BadInput(f"the database {self._name()} holds no posts", "fill it first")
+            if last - first + 1 == rows:
+                return range(first, last + 1)
+            return array("q", connection.scalars(sql.select(key).order_by(key)))
 
     def posts(self, indexes: Sequence[int]) -> list[Post]:
         """The posts of these indexes, in this order, repeats allowed; raises BadInput for a missing one."""
@@ -167,7 +165,7 @@ class PostDatabase:
 
     def all_posts(self, chunk: int = CHUNK) -> Iterator[list[Post]]:
         """Every post once, in chunks, by ascending `index`; no more than one chunk is held."""
-        last = -1
+        last = None
         while posts := self._after(last, chunk):
             yield posts
             last = posts[-1]["pin"]["index"]
@@ -189,10 +187,11 @@ class PostDatabase:
         last = order.last_row(len(indexes), last_row)
         return self.in_order(indexes[row] for row in order.original(last, seed, count))
 
-    def _after(self, last: int, chunk: int) -> list[Post]:
+    def _after(self, last: int | None, chunk: int) -> list[Post]:
+        key = _key("pin")
+        following = sql.true() if last is None else key > last
         with self._reading() as connection:
-            key = _key("pin")
-            indexes = list(connection.scalars(sql.select(key).where(key > last).order_by(key).limit(chunk)))
+            indexes = list(connection.scalars(sql.select(key).where(following).order_by(key).limit(chunk)))
             if not indexes:
                 return []
             found = {

@@ -34,7 +34,6 @@ def test_what_is_filled_is_read_back(database: PostDatabase, post: Make) -> None
     posts = [post(ind) for ind in range(5)]
     assert database.fill(posts) == 5
     assert database.rows() == 5
-    assert database.last_index() == 4
     assert database.posts([3, 0, 3]) == [posts[3], posts[0], posts[3]]
     assert database.posts([]) == []
 
@@ -44,6 +43,14 @@ def test_all_posts_come_once_in_ascending_order_in_chunks(database: PostDatabase
     chunks = list(database.all_posts(chunk=2))
     assert [[one["pin"]["index"] for one in chunk] for chunk in chunks] == [[2, 5], [7, 9], [40]]
     assert chunks[2] == [post(40)]
+
+
+def test_no_index_is_too_small(database: PostDatabase, post: Make) -> None:
+    posts = [post(-700_000), post(-7), post(-1), post(0), post(2)]
+    database.fill(posts)
+    assert list(database.all_posts(chunk=2)) == [posts[:2], posts[2:4], posts[4:]]
+    (chunk,) = database.original_order(count=8)
+    assert chunk == [posts[row] for row in original(4, count=8)]
 
 
 def test_posts_come_in_a_given_order_in_chunks(database: PostDatabase, post: Make) -> None:
@@ -69,6 +76,11 @@ def test_the_original_order_draws_row_numbers(database: PostDatabase, post: Make
 def test_without_gaps_the_row_number_is_the_index(database: PostDatabase, post: Make) -> None:
     database.fill(post(ind) for ind in range(5))
     assert database.row_indexes() == range(5)
+
+
+def test_an_index_below_0_does_not_hide_a_gap(database: PostDatabase, post: Make) -> None:
+    database.fill(post(ind) for ind in (-1, 0, 2))
+    assert list(database.row_indexes()) == [-1, 0, 2]
 
 
 def test_a_last_row_outside_the_table_is_refused_before_the_first_post(
