@@ -21,11 +21,11 @@ from pinterest_pipeline.eventlog.stream_log import StreamLog
 from pinterest_pipeline.ledger.account import Evidence, TableAccount, account
 from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.objects.landed import LandedObject, end_offset, in_steps, landed_objects
+from pinterest_pipeline.posts.journal import accounts
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.codec import landed_line, position_suffix
 from pinterest_pipeline.records.names import BRANCHES, TABLES, Branch
 from pinterest_pipeline.records.names import Table as TableName
-from pinterest_pipeline.records.receipts import Account, read_accounts
 from pinterest_pipeline.sink.rules import PIPELINE_GROUP
 from pinterest_pipeline.tables.delta import Table
 from pinterest_pipeline.workspace import Workspace
@@ -320,7 +320,7 @@ def table_account(workspace: Workspace, branch: Branch, table: TableName) -> Tab
     problems: list[str] = []
     if branch == "stream":
         evidence, problems = _as_far_as_it_is_there(workspace, source, clean, evidence)
-    found = account(branch, table, evidence, _sent(receipts, table))
+    found = account(branch, table, evidence, accounts(receipts)[table])
     return replace(found, problems=[*(f"{branch} {table}: {text}" for text in problems), *found.problems])
 
 
@@ -359,14 +359,6 @@ def _first_places(log: StreamLog, stream: str) -> dict[str, str]:
         found = log.read(stream, shard, beginning, 1)
         places[shard_id(shard)] = sequence_number(found[0].offset if found else ends.get(shard, LAST_OFFSET))
     return places
-
-
-def _sent(receipts: Sequence[Path], table: TableName) -> Account:
-    total = Account()
-    for path in receipts:
-        with path.open("rb") as lines:
-            total += read_accounts(lines)[table]
-    return total
 
 
 def _landed(workspace: Workspace, branch: Branch, source: str) -> Iterator[Sequence[Path]]:

@@ -5,7 +5,7 @@ most one torn line at the end. How lines look and are counted: `records.receipts
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -82,14 +82,17 @@ class Journal:
         return Fatal(f"the receipts cannot be written to {self.path}: {error.strerror}")
 
 
-def accounts(folder: Path, branch: Branch) -> dict[Table, Account]:
-    """All that every run has sent down a branch, by table; raises BadInput with the file it cannot read."""
+def accounts(journals: Iterable[Path]) -> dict[Table, Account]:
+    """All that these journals say was sent, by table; raises BadInput with the file it cannot read."""
     totals = dict.fromkeys(TABLES, Account())
-    for path in sorted(folder.glob(f"{branch}-*.jsonl")):
+    for path in journals:
         with path.open("rb") as lines:
             try:
                 found = read_accounts(lines)
             except BadInput as error:
-                raise BadInput(f"{path.name}: {error.problem}") from None
+                raise BadInput(
+                    f"{path}: {error.problem}",
+                    "move the file away: what it tells of then counts as landed without a receipt",
+                ) from None
         totals = {table: totals[table] + found[table] for table in TABLES}
     return totals

@@ -117,7 +117,7 @@ def read_accounts(lines: Iterable[bytes]) -> dict[Table, Account]:
         try:
             _count(tally, line)
         except (msgspec.DecodeError, UnicodeDecodeError, BadInput) as error:
-            raise BadInput(f"line {number} of a receipts journal cannot be read: {error}") from None
+            raise BadInput(f"line {number} of the receipts cannot be read: {error}") from None
     return tally.accounts()
 
 

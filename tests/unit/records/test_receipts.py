@@ -38,7 +38,7 @@ def test_no_lines_are_nothing_sent() -> None:
     ],
 )
 def test_a_damaged_line_is_named(line: bytes) -> None:
-    with pytest.raises(BadInput, match="line 2 of a receipts journal"):
+    with pytest.raises(BadInput, match="line 2 of the receipts"):
         read_accounts([REQUEST, line])
 
 
