@@ -96,7 +96,7 @@ def _bar(shape: Shape, cells: Sequence[Cell]) -> Drawing:
         text=_field(alt.Text, "shown")
     )
     chart = alt.layer(*layers, texts).properties(width="container", height=22 * len(bars), autosize=FIT)
-    return Drawing(chart, _bar_caption(shape, cells, bars))
+    return Drawing(chart, _bar_caption(shape, bars))
 
 
 def _folded(cells: Sequence[Cell]) -> list[dict[str, Any]]:
@@ -126,11 +126,12 @@ def _one_bar(tied: Sequence[Cell]) -> dict[str, Any]:
     }
 
 
-def _bar_caption(shape: Shape, cells: Sequence[Cell], bars: Sequence[Mapping[str, Any]]) -> str:
+def _bar_caption(shape: Shape, bars: Sequence[Mapping[str, Any]]) -> str:
     leaders = [bar for bar in bars if bar["value"] == max(bar["value"] for bar in bars)]
-    if not shape.ranked or len(leaders) > 1:
+    if not shape.ranked or len(leaders) > SHOWN_TIES:
         return ""
-    return f"Highest of all: {leaders[0]['label']}, {leaders[0]['figure']}."
+    labels = "; ".join(bar["label"] for bar in leaders)
+    return f"Highest of all: {labels}, {leaders[0]['figure']}."
 
 
 def _grouped_bar(shape: Shape, cells: Sequence[Cell]) -> Drawing:

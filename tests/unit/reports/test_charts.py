@@ -58,6 +58,22 @@ def test_the_caption_names_the_highest_of_all_and_how_many_are_left_out(answers:
     assert f"{best['country']} · {best['poster_name']}, {best['follower_count']:,}." in drawing.caption
 
 
+@pytest.mark.parametrize(
+    ("countries", "caption"),
+    [
+        (["Fiji", "Chad"], "Highest of all: Chad · ann; Fiji · ann, 15,000,000."),
+        (["Fiji", "Chad", "Mali", "Peru"], ""),
+    ],
+)
+def test_the_caption_names_a_tie_for_the_highest_unless_it_is_long(
+    countries: list[str], caption: str
+) -> None:
+    rows: Rows = [{"country": name, "poster_name": "ann", "follower_count": 15_000_000} for name in countries]
+    drawing = draw("top_user_by_country", [*rows, {**rows[0], "country": "Cuba", "follower_count": 7}])
+    assert drawing is not None
+    assert drawing.caption == caption
+
+
 def test_ties_share_a_bar_and_long_ties_are_cut() -> None:
     rows: Rows = [{"country": "Fiji", "category": name, "category_count": 1} for name in "abcde"]
     [bar] = data(spec("category_by_country", rows))
