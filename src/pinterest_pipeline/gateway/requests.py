@@ -29,6 +29,11 @@ _STREAM_NAME: Final = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9_.-]{1,128}")
 _NUMBER: Final = re.compile(r"[0-9]{1,10}")
 _BACKSLASH: Final = ord("\\")  # a number is found in bytes several times faster than bytes are
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
+_HALF_A_PAIR: Final = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
+"""An escape of a surrogate that is alone."""
 _MAX_SHARDS: Final = 1_000
 _MAX_PARTITION_KEY: Final = 256
 INTERNAL: Final = "__"
@@ -233,7 +238,9 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T | Fault:
     except msgspec.ValidationError as error:
         return Fault(MISSING_VALUE, str(error))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return Fault(NOT_JSON, f"the body is not valid JSON: {error}")
+        half = _HALF_A_PAIR.search(body)  # the decoder says of some that the body was cut off
+        reason = f"{half[0].decode()} is half of a pair, without the other one" if half else error
+        return Fault(NOT_JSON, f"the body is not valid JSON: {reason}")
     except RecursionError:
         return Fault(NOT_JSON, "the body is nested too deeply")
 

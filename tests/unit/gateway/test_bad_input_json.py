@@ -141,6 +141,21 @@ def test_invalid_json_is_refused_and_nothing_is_kept(large: Any, name: str, plac
     assert log.ends("pin") == {0: 0}
 
 
+@pytest.mark.parametrize(
+    ("value", "half"),
+    [
+        (rb'"\ud83d"', r"\ud83d"),
+        (rb'"\uDE00"', r"\uDE00"),
+        (rb'"\ude00\ud83d"', r"\ude00"),
+        (rb'{"a":"\ud83d\ude00 \ud83dx"}', r"\ud83d"),
+    ],
+)
+def test_half_a_pair_of_surrogates_is_called_so(large: Any, value: bytes, half: str) -> None:
+    client, _ = large
+    answer = client.produce(b'{"records":[{"value":' + value + b"}]}", "pin")
+    assert f"{half} is half of a pair" in answer.json()["message"]
+
+
 AROUND = b'{"records":[{"value":1}]}'
 
 
