@@ -15,13 +15,13 @@ import pyarrow.dataset as ds
 
 from pinterest_pipeline.config import crash_at
 from pinterest_pipeline.engines.base import Engine
-from pinterest_pipeline.errors import DamagedTable, Fatal, NoSuchObject
+from pinterest_pipeline.errors import Fatal, NoSuchObject
 from pinterest_pipeline.objects.landed import LandedObject, end_offset, landed_objects
 from pinterest_pipeline.pipeline import Loaded, Progress, Target, load_objects, object_source
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.names import TABLES
 from pinterest_pipeline.records.names import Table as TableName
-from pinterest_pipeline.tables.delta import Table
+from pinterest_pipeline.tables.delta import Table, damage_named
 from pinterest_pipeline.workspace import Workspace
 
 _PLACE: Final = ["_partition", "_offset"]
@@ -112,10 +112,9 @@ def _check_covered(workspace: Workspace, made: Rebuilt, table: TableName) -> Non
     starts: dict[int, list[int]] = {}
     for found in made.objects[table]:
         starts.setdefault(found.name.partition, []).append(found.name.start)
-    try:
-        old = _largest(now, workspace.quarantine("batch"), table, starts)
-    except pa.ArrowInvalid as error:
-        raise DamagedTable(error) from error
+    quarantine = workspace.quarantine("batch")
+    with damage_named(f"{now.path} or {quarantine.path}"):
+        old = _largest(now, quarantine, table, starts)
     new = _largest(made.tables[table], made.quarantine, table, starts)
     store, lost = workspace.objects(), set[str]()
     for (partition, start), offset in old.items():

@@ -282,13 +282,21 @@ class Table:
         return self._delta
 
 
-def _first_rows(path: str, most: int) -> list[dict[str, Any]]:
+@contextmanager
+def damage_named(what: object) -> Iterator[None]:
+    """What Arrow cannot read of files, as DamagedTable; what the system refuses is no damage."""
     try:
-        with pq.ParquetFile(path) as file:
-            batch = next(file.iter_batches(most), None)
-            return batch.to_pylist() if batch else []
-    except (OSError, pa.ArrowException) as error:
-        raise DamagedTable(f"{path}: {error}") from error
+        yield
+    except (OSError, pa.ArrowInvalid) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DamagedTable(f"{what}: {error}") from error
+
+
+def _first_rows(path: str, most: int) -> list[dict[str, Any]]:
+    with damage_named(path), pq.ParquetFile(path) as file:
+        batch = next(file.iter_batches(most), None)
+        return batch.to_pylist() if batch else []
 
 
 def _tables(rows: Rows) -> Iterator[pa.Table]:
