@@ -83,7 +83,10 @@ class Sender:
         return not deliveries
 
     def _deliveries(self, request: Request) -> list["Delivery"]:
-        """What has to be sent: the records of a partition together, if they have no headers and no times."""
+        """What has to be sent: the records of a partition together, if their content is all there is of them.
+
+        One with headers or a time of its own may not stand for another one of the same content.
+        """
         outcomes, finished = request.outcomes, self._finished
         is_plain = not any(record.headers or record.timestamp is not None for record in request.records)
         deliveries: list[Delivery] = []

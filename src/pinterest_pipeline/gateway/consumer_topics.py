@@ -1,7 +1,7 @@
 """What consumer instances know of topics: which there are, and which of them a subscription comes to."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -25,19 +25,11 @@ class KnownTopics:
 
     def lately(self, names: Iterable[str]) -> Topics:
         """Those of the topics that are there, as they were a second ago at most."""
-        found: dict[str, tuple[str, int]] = {}
-        for name in names:
-            with suppress(UnknownTopic):
-                found[name] = self._lately(name)
-        return found
+        return _there(names, self._lately)
 
     def now(self, names: Iterable[str]) -> Topics:
         """Those of the topics that are there at this moment."""
-        found: dict[str, tuple[str, int]] = {}
-        for name in names:
-            with suppress(UnknownTopic):
-                found[name] = self._now(name)
-        return found
+        return _there(names, self._now)
 
     def check(self, instance: Instance, parts: Iterable[Part]) -> None:
         """Raises Forbidden, UnknownTopic, and UnknownPartition for what the instance's caller cannot read."""
@@ -58,6 +50,14 @@ class KnownTopics:
         described = self._log.describe(name)
         self._known[name] = (until, (described.id, described.partitions))
         return described.id, described.partitions
+
+
+def _there(names: Iterable[str], asked: Callable[[str], tuple[str, int]]) -> Topics:
+    found: dict[str, tuple[str, int]] = {}
+    for name in names:
+        with suppress(UnknownTopic):
+            found[name] = asked(name)
+    return found
 
 
 def check_allowed(instance: Instance, topics: Iterable[str]) -> None:
