@@ -62,7 +62,7 @@ def account(branch: Branch, table: str, evidence: Evidence, sent: Account) -> Ta
         try:
             _make_views(connection, branch, table, evidence)
         except duckdb.InvalidInputException as error:
-            raise DamagedTable(error) from error
+            raise DamagedTable(str(error).partition("\n")[0]) from error  # below it stands the query
         count = {name: _count(connection, query) for name, query in _COUNTS.items()}
         wanted = _MUST_BE_EMPTY if evidence.every_version else (*_MUST_BE_EMPTY, _ONE_ROW)
         problems = [
