@@ -78,8 +78,7 @@ class Sender:
         deliveries = self._deliveries(request)
         request.left = len(deliveries)
         for delivery in deliveries:
-            for index in delivery.indexes:
-                self._produce(request.topic, request.records[index], delivery)
+            self._produce(delivery)
         return not deliveries
 
     def _deliveries(self, request: Request) -> list["Delivery"]:
@@ -103,17 +102,19 @@ class Sender:
                 deliveries.append(Delivery(request, place, of_partition[place], finished))
         return deliveries
 
-    def _produce(self, topic: str, record: Record, delivery: "Delivery") -> None:
+    def _produce(self, delivery: "Delivery") -> None:
         """One by one: `produce_batch` takes neither headers nor times, and is no faster."""
-        further: dict[str, Any] = {}
-        if record.headers:  # an empty list of them takes as long as the rest of the call
-            further["headers"] = list(record.headers)
-        if record.timestamp is not None:
-            further["timestamp"] = record.timestamp
-        try:
-            self._producer.produce(topic, record.value, record.key, delivery.partition, delivery, **further)
-        except Exception as error:  # whatever the client dislikes, its record is answered for
-            self._refused_here.append((delivery, record, _kafka_error(error)))
+        produce, partition = self._producer.produce, delivery.partition
+        topic, records = delivery.request.topic, delivery.request.records
+        for index in delivery.indexes:
+            record = records[index]
+            try:
+                if record.headers or record.timestamp is not None:
+                    produce(topic, record.value, record.key, partition, delivery, **_further(record))
+                else:
+                    produce(topic, record.value, record.key, partition, delivery)
+            except Exception as error:  # whatever the client dislikes, its record is answered for
+                self._refused_here.append((delivery, record, _kafka_error(error)))
 
     # What became of it
 
@@ -159,11 +160,12 @@ class Delivery:
 
     def __call__(self, error: KafkaError | None, message: Message) -> None:
         offset = message.offset()
-        if error is None and offset is not None:
-            self._receipts.append(Receipt(self.partition, offset, message.timestamp()[1]))
-            self._settle()
-        else:
+        if error is not None or offset is None:
             self.refuse(message.value(), message.key(), error)
+            return
+        self._receipts.append(Receipt(self.partition, offset, message.timestamp()[1]))
+        if len(self._receipts) + len(self._refused) == len(self.indexes):
+            self._settle()
 
     def refuse(self, value: bytes | None, key: bytes | None, error: KafkaError | None) -> None:
         """Note what Kafka has against a record of this content; None: it is there, but nobody says where."""
@@ -172,12 +174,11 @@ class Delivery:
         else:
             refused = _UNTOLD if error is None else refusal(error)
         self._refused.append(((value, key), refused))
-        self._settle()
+        if len(self._receipts) + len(self._refused) == len(self.indexes):
+            self._settle()
 
     def _settle(self) -> None:
-        """Give each record its outcome once all are known."""
-        if len(self._receipts) + len(self._refused) < len(self.indexes):
-            return
+        """Give each record its outcome, now that all are known."""
         outcomes = self.request.outcomes
         received = sorted(self._receipts, key=_offset)
         for index, receipt in zip(self._received(), received, strict=True):
@@ -197,6 +198,16 @@ class Delivery:
         for content, refused in self._refused:
             outcomes[alike[content].popleft()] = refused
         return sorted(index for indexes in alike.values() for index in indexes)
+
+
+def _further(record: Record) -> dict[str, Any]:
+    """Named only where there is something to say: an empty list of headers takes as long as all else."""
+    further: dict[str, Any] = {}
+    if record.headers:
+        further["headers"] = list(record.headers)
+    if record.timestamp is not None:
+        further["timestamp"] = record.timestamp
+    return further
 
 
 def _kafka_error(error: Exception) -> KafkaError:
