@@ -4,6 +4,8 @@ from threading import Barrier
 
 import pytest
 
+from pinterest_pipeline.errors import Unavailable
+from pinterest_pipeline.gateway import completions
 from pinterest_pipeline.gateway.completions import completed
 
 
@@ -52,3 +54,26 @@ def test_a_waiter_that_has_gone_disturbs_no_other() -> None:
         return await stays
 
     assert asyncio.run(scenario()) == 2
+
+
+def test_what_a_log_never_settles_is_given_up_and_all_else_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that hangs, or a process that was frozen while it held the log's lock."""
+    monkeypatch.setattr(completions, "_PATIENCE_SECONDS", 0.02)
+
+    async def scenario() -> list[object]:
+        hanging: list[Future[int]] = [Future() for _ in range(3)]
+        left = asyncio.ensure_future(completed(hanging[0]))
+        await asyncio.sleep(0)
+        left.cancel()  # its caller went away
+        lost = await asyncio.gather(*(completed(future) for future in hanging[1:]), return_exceptions=True)
+        late: Future[int] = Future()
+        waiting = asyncio.ensure_future(completed(late))
+        for future in (*hanging, late):
+            future.set_result(4)
+        return [*lost, await waiting]
+
+    first, second, answer = asyncio.run(asyncio.wait_for(scenario(), 30))
+    assert isinstance(first, Unavailable)
+    assert str(first) == str(second)
+    assert str(first).startswith("the log has not answered for 0.02 s. the records may have landed")
+    assert answer == 4
