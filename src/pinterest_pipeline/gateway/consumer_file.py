@@ -212,11 +212,11 @@ def known_to(connection: sqlite3.Connection, group: str, subscription: bytes) ->
     return [_topics.decode(topics) for (topics,) in rows]
 
 
-def remove(connection: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> bool:
-    """Remove the instance of a condition with all it holds; whether there was one."""
+def remove(connection: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> None:
+    """Remove the instance of a condition, if there is one, with all it holds."""
     row = connection.execute(f"SELECT id, consumer_group FROM instances WHERE {where}", values).fetchone()  # noqa: S608
     if row is None:
-        return False
+        return
     connection.execute("DELETE FROM holdings WHERE instance_id = ?", row[:1])
     connection.execute("DELETE FROM instances WHERE id = ?", row[:1])
     left = connection.execute("SELECT 1 FROM instances WHERE consumer_group = ?", row[1:]).fetchone()
@@ -224,7 +224,6 @@ def remove(connection: sqlite3.Connection, where: str, values: tuple[Any, ...]) 
         connection.execute("DELETE FROM changes WHERE consumer_group = ?", row[1:])
     else:
         note_change(connection, row[1])
-    return True
 
 
 def let_go(connection: sqlite3.Connection, holdings: Iterable[Holding]) -> None:

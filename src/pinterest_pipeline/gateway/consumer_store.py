@@ -110,11 +110,21 @@ class ConsumerStore:
         for (id_,) in rows:
             turn = self._turns.take(id_)
             if turn is not None:
-                with self._transaction() as connection:
-                    removed = remove(connection, "id = ? AND used_ms < ?", (id_, limit))
-                if removed:
-                    self._turns.forget(id_)
-                turn.end()
+                try:
+                    self._remove_unless_used(id_, limit)
+                finally:
+                    turn.end()
+
+    def _remove_unless_used(self, id_: int, limit: int) -> None:
+        """Remove an instance whose turn the caller has, unless it was used since `limit`.
+
+        Another gateway may have removed it just before: then the turn has made its file anew.
+        """
+        with self._transaction() as connection:
+            remove(connection, "id = ? AND used_ms < ?", (id_, limit))
+            left = connection.execute("SELECT 1 FROM instances WHERE id = ?", (id_,)).fetchone()
+        if left is None:
+            self._turns.forget(id_)
 
     def remove(self, instance: Instance) -> None:
         """Remove an instance whose turn the caller has."""
