@@ -176,6 +176,17 @@ def test_a_successor_made_by_another_instance_is_seen(log: EventLog, open_log: O
     assert [record.value for record in other.read(PIN, 1, 0, 10)] == [b"new"]
 
 
+def test_who_read_of_a_topic_reads_of_its_successor_what_is_there(log: EventLog, open_log: Opener) -> None:
+    other = open_log()
+    log.create(PIN, 1)
+    receipts(log, [Record(b"old %d" % number) for number in range(20)])
+    assert len(log.read(PIN, 0, 0, 10)) == 10
+    other.delete(PIN)
+    other.create(PIN, 1)
+    receipts(other, [Record(b"new %d" % number) for number in range(20)])
+    assert [record.value for record in log.read(PIN, 0, 10, 2)] == [b"new 10", b"new 11"]
+
+
 def test_everything_is_there_after_reopening(log: EventLog, open_log: Opener) -> None:
     log.create(PIN, 2)
     receipts(log, [Record(b"%d" % number, partition=number % 2) for number in range(10)])

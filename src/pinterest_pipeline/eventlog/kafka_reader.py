@@ -80,17 +80,19 @@ class Reader:
         """The cursor that stands at this offset, else a new one.
 
         A new one is ready in 10 ms; to move an old one takes until its fetch under way ends, half a second.
+        What an old one has at hand is of the topic that had the name then.
         """
+        topic, partition = part
+        known = self._admin.found(topic)
         with self._lock:
             cursor = self._idle.pop(part, None)
-        if cursor is not None and cursor.next == offset:
+        if cursor is not None and (cursor.topic_id, cursor.next) == (str(known.topic_id), offset):
             return cursor
         if cursor is not None:
             cursor.close()
-        topic, partition = part
-        if partition not in {known.id for known in self._admin.found(topic).partitions}:
+        if partition not in {one.id for one in known.partitions}:
             raise UnknownPartition(topic, partition)
-        return _Cursor(self._clients, self._admin, part, offset, self._seconds)
+        return _Cursor(self._clients, self._admin, part, str(known.topic_id), offset, self._seconds)
 
     def _returned(self, cursor: "_Cursor") -> None:
         extra = [cursor]
@@ -114,8 +116,11 @@ class Reader:
 class _Cursor:
     """One consumer on one partition; `next` is the offset that the next read may ask for at no cost."""
 
-    def __init__(self, clients: Clients, admin: Admin, part: Part, offset: int, seconds: float) -> None:
+    def __init__(
+        self, clients: Clients, admin: Admin, part: Part, topic_id: str, offset: int, seconds: float
+    ) -> None:
         self.part = part
+        self.topic_id = topic_id
         self.next = offset
         self._clients = clients
         self._admin = admin
