@@ -5,11 +5,9 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
-
-_SUFFIXES: Final = ("-turn", "-write")
 
 
 class FileLock:
@@ -21,9 +19,12 @@ class FileLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._turn, self._write = (
-            os.open(path.with_name(path.name + suffix), os.O_RDWR | os.O_CREAT, 0o644) for suffix in _SUFFIXES
-        )
+        self._turn = _opened(path, "-turn")
+        try:
+            self._write = _opened(path, "-write")
+        except BaseException:
+            os.close(self._turn)
+            raise
         self._mark = os.urandom(16)
 
     @contextmanager
@@ -48,6 +49,10 @@ class FileLock:
     def close(self) -> None:
         os.close(self._turn)
         os.close(self._write)
+
+
+def _opened(path: Path, suffix: str) -> int:
+    return os.open(path.with_name(path.name + suffix), os.O_RDWR | os.O_CREAT, 0o644)
 
 
 def opened_under_lock(path: Path, opened: Callable[[Path], T]) -> tuple[FileLock, T]:

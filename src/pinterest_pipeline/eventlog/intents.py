@@ -113,8 +113,7 @@ class Intents:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._lock, self._connection = opened_under_lock(path, _connected)
-            self._owner = _Owner(path.parent / f"{path.name}-owners")
+            self._lock, (self._connection, self._owner) = opened_under_lock(path, _opened)
         except (OSError, sqlite3.Error) as error:
             raise _translated(error, path) from error
         self._ours: set[Row] = set()
@@ -288,13 +287,17 @@ class _Owner:
         os.close(self._file)
 
 
-def _connected(path: Path) -> sqlite3.Connection:
+def _opened(path: Path) -> tuple[sqlite3.Connection, _Owner]:
     connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(_TABLE)
-    connection.execute(f"PRAGMA user_version = {_VERSION}")
-    return connection
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(_TABLE)
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+        return connection, _Owner(path.parent / f"{path.name}-owners")
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _translated(error: Exception, path: Path) -> PipelineError:

@@ -173,6 +173,19 @@ def test_old_rows_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     intents.close()
 
 
+def test_what_cannot_be_opened_leaves_no_file_open(path: Path) -> None:
+    owners = path.parent / f"{path.name}-owners"
+    path.parent.mkdir()
+    owners.touch()
+    before = len(list(Path("/dev/fd").iterdir()))
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="owners"):
+            Intents(path)
+    assert len(list(Path("/dev/fd").iterdir())) == before
+    owners.unlink()
+    Intents(path).close()
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Unavailable, match=r"intents\.sqlite"):

@@ -141,6 +141,15 @@ def test_a_lock_says_whether_another_one_held_it(tmp_path: Path) -> None:
     two.close()
 
 
+def test_half_a_lock_leaves_no_file_open(tmp_path: Path) -> None:
+    (tmp_path / "log-write").mkdir()
+    before = len(list(Path("/dev/fd").iterdir()))
+    for _ in range(3):
+        with pytest.raises(IsADirectoryError):
+            FileLock(tmp_path / "log")
+    assert len(list(Path("/dev/fd").iterdir())) == before
+
+
 def test_a_cancelled_request_is_not_written(log: SqliteEventLog, held: threading.Event) -> None:
     first = log.append("pin", [Record(b"first", partition=0)])
     rest = [log.append("pin", [Record(b"x", partition=0)]) for _ in range(3)]
