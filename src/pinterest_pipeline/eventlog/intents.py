@@ -47,8 +47,9 @@ _TABLE: Final = """CREATE TABLE IF NOT EXISTS intents (
     UNIQUE (topic_id, key)
 )"""
 _KEPT_MS: Final = 25 * 3_600 * 1_000
-_REMOVED_AT_ONCE: Final = 200
-_REMOVAL_SECONDS: Final = 1.0
+_REMOVED_PER_NEW: Final = 2
+"""More than one, so that what is too old ends some time; few, so that no transaction is long."""
+
 _LAZY_SECONDS: Final = 0.05
 _NOBODY: Final = ""
 """Owner of a request that failed: whoever gets it again may take it up."""
@@ -120,7 +121,8 @@ class Intents:
         self._queue: deque[_Beginning | _Ending] = deque()
         self._wake = threading.Condition()
         self._closed = False
-        self._removed_at = 0.0
+        self._new = 0
+        """Rows that the transaction under way has made."""
         self._thread = threading.Thread(target=self._work, name="kafka-intents", daemon=True)
         self._thread.start()
 
@@ -173,6 +175,7 @@ class Intents:
         try:
             with self._lock.held():
                 self._connection.execute("BEGIN IMMEDIATE")
+                self._new = 0
                 for job in jobs:
                     if isinstance(job, _Ending):
                         self._note_end(job)
@@ -223,6 +226,7 @@ class Intents:
                 (*job.row, _now_ms(), job.fingerprint, self._owner.name, msgspec.msgpack.encode(job.plan)),
             )
             self._ours.add(job.row)
+            self._new += 1
             return Begun()
         fingerprint, owner, plan, outcomes = found
         if fingerprint != job.fingerprint:
@@ -238,14 +242,13 @@ class Intents:
         return Interrupted(_PLANS.decode(plan))
 
     def _remove_old(self) -> None:
-        """A few rows now and then: no transaction is long."""
-        if time.monotonic() - self._removed_at < _REMOVAL_SECONDS:
-            return
-        self._removed_at = time.monotonic()
-        self._connection.execute(
-            "DELETE FROM intents WHERE id IN (SELECT id FROM intents ORDER BY id LIMIT ?) AND begun_ms < ?",
-            (_REMOVED_AT_ONCE, _now_ms() - _KEPT_MS),
-        )
+        """Forget a little of what is too old, so that the file does not grow however many come."""
+        if self._new:
+            self._connection.execute(
+                "DELETE FROM intents WHERE id IN (SELECT id FROM intents ORDER BY id LIMIT ?)"
+                " AND begun_ms < ?",
+                (_REMOVED_PER_NEW * self._new, _now_ms() - _KEPT_MS),
+            )
 
 
 class _Owner:

@@ -3,14 +3,17 @@
 import errno
 import fcntl
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from pinterest_pipeline.errors import DiskFull, KeyInFlight, KeyReused, PipelineError, Unavailable
 from pinterest_pipeline.eventlog.base import Once, Receipt, Refusal
+from pinterest_pipeline.eventlog.filelock import FileLock
 from pinterest_pipeline.eventlog.intents import Begun, Decision, Intents, Interrupted, Over, Plan
 
 ONCE = Once("key", b"fingerprint")
@@ -171,6 +174,20 @@ def test_old_rows_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     intents = Intents(path)
     assert begin(intents) == Begun()
     intents.close()
+
+
+def test_the_file_does_not_grow_however_many_keys_come_at_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinterest_pipeline.eventlog.intents._KEPT_MS", -1_000)
+    intents, lock = Intents(path), FileLock(path)
+    with lock.held():
+        for number in range(300):
+            intents.begin("id", Once(f"key {number}", b"f"), PLAN, lambda _: None)
+    lock.close()
+    intents.close()
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("SELECT count(*) FROM intents").fetchone() == (0,)
 
 
 def test_what_cannot_be_opened_leaves_no_file_open(path: Path) -> None:
