@@ -183,7 +183,7 @@ class Intents:
                         answers.append((job, self._decide(job)))
                 self._remove_old()
                 self._connection.execute("COMMIT")
-        except (OSError, sqlite3.Error) as error:
+        except Exception as error:  # whatever it is, nobody may wait for ever
             self._roll_back()
             taken = [job.row for job, answer in answers if isinstance(answer, Begun | Interrupted)]
             self._ours.difference_update(taken)  # not what was under way before
@@ -235,11 +235,12 @@ class Intents:
             return Over(_OUTCOMES.decode(outcomes))
         if job.row in self._ours or self._owner.is_another(owner):
             return KeyInFlight()
+        interrupted = Interrupted(_PLANS.decode(plan))
         self._connection.execute(
             "UPDATE intents SET owner = ? WHERE topic_id = ? AND key = ?", (self._owner.name, *job.row)
         )
         self._ours.add(job.row)
-        return Interrupted(_PLANS.decode(plan))
+        return interrupted
 
     def _remove_old(self) -> None:
         """Forget a little of what is too old, so that the file does not grow however many come."""

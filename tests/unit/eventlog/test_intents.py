@@ -190,6 +190,18 @@ def test_the_file_does_not_grow_however_many_keys_come_at_once(
         assert file.execute("SELECT count(*) FROM intents").fetchone() == (0,)
 
 
+def test_a_damaged_row_keeps_nobody_waiting(intents: Intents, path: Path) -> None:
+    for key, outcomes in (("over", OUTCOMES), ("failed", None)):
+        begin(intents, Once(key, b"f"))
+        intents.end("id", key, outcomes)
+    assert begin(intents, Once("behind them", b"f")) == Begun()
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("UPDATE intents SET plan = x'00', outcomes = iif(outcomes IS NULL, NULL, x'00')")
+    for key in ("over", "failed", "over", "failed"):
+        assert isinstance(begin(intents, Once(key, b"f")), Unavailable)
+    assert begin(intents, Once("another", b"f")) == Begun()
+
+
 def test_what_cannot_be_opened_leaves_no_file_open(path: Path) -> None:
     owners = path.parent / f"{path.name}-owners"
     path.parent.mkdir()
