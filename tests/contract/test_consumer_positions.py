@@ -58,6 +58,24 @@ def test_a_partition_that_is_gone_is_named(gateway: Asking, log: EventLog) -> No
     assert code(consumer.get()) == (404, 40402)
 
 
+def test_what_was_there_a_moment_ago_is_named_as_what_was_never_there(gateway: Asking, log: EventLog) -> None:
+    last = {"topic": GEO, "partition": 3}
+    consumer, other = gateway.consumer(), gateway.consumer(name="other")
+    consumer.done("/assignments", {"partitions": [last]})
+    log.delete(GEO)
+    assert code(other.send("POST", "/assignments", json={"partitions": [last]})) == (404, 40401)
+    log.create(GEO, 4)
+    consumer.done("/positions/end", {"partitions": [last]})
+    log.delete(GEO)
+    log.create(GEO, 2)
+    for path, body in (
+        ("/positions/end", {"partitions": [last]}),
+        ("/positions", {"timestamps": [last | {"timestamp": "2020-01-01T00:00:00Z"}]}),
+        ("/assignments", {"partitions": [last]}),
+    ):
+        assert code(consumer.send("POST", path, json=body)) == (404, 40402)
+
+
 def test_a_time_before_1970_is_the_beginning(gateway: Asking) -> None:
     send(gateway, PIN, 1, 2)
     consumer = gateway.consumer().subscribe(PIN)

@@ -12,6 +12,7 @@ from pinterest_pipeline.errors import (
     Fenced,
     IllegalState,
     UnknownGroup,
+    UnknownPartition,
     UnknownTopic,
 )
 from pinterest_pipeline.eventlog.base import EventLog, Part
@@ -75,10 +76,11 @@ class Consumers:
         """Read these partitions whoever else does; raises IllegalState, UnknownTopic, UnknownPartition."""
         if instance.subscription is not None:
             raise _exclusive("it is subscribed")
+        topics = self._topics.now({topic for topic, _ in parts})
         self._topics.check(instance, parts)
         self._refuse_members(instance.group)
         self.keep(instance)
-        self._store.assign(instance, parts, self._topics.now({topic for topic, _ in parts}))
+        self._store.assign(instance, parts, topics)
         self._placed(instance, self._store.holdings(instance))
 
     def held(self, instance: Instance) -> list[Holding]:
@@ -261,17 +263,16 @@ class Consumers:
         self._topics.check(instance, parts)
         look = self._log.ends if end else self._log.beginnings
         found = {topic: look(topic) for topic in {topic for topic, _ in parts}}
-        return {(topic, partition): found[topic][partition] for topic, partition in parts}
+        return {part: _offset_of(part, found[part[0]]) for part in parts}
 
     def at_times(self, instance: Instance, times: Iterable[PartitionTime]) -> dict[Part, int]:
         """The first offsets that are not before these times; raises UnknownTopic, UnknownPartition."""
         found: dict[Part, int] = {}
         for entry in times:
-            self._topics.check(instance, [(entry.topic, entry.partition)])
+            part = (entry.topic, entry.partition)
+            self._topics.check(instance, [part])
             milliseconds = int(entry.timestamp.timestamp() * 1_000)
-            found[entry.topic, entry.partition] = self._log.offsets_at(entry.topic, milliseconds)[
-                entry.partition
-            ]
+            found[part] = _offset_of(part, self._log.offsets_at(entry.topic, milliseconds))
         return found
 
     # What is known of topics and groups
@@ -304,6 +305,13 @@ def _by_topic(holdings: Iterable[Holding]) -> dict[str, list[Holding]]:
     for holding in holdings:
         found.setdefault(holding.topic, []).append(holding)
     return found
+
+
+def _offset_of(part: Part, offsets: Mapping[int, int]) -> int:
+    """The offset found for a partition; raises UnknownPartition for one that has just gone."""
+    if part[1] not in offsets:
+        raise UnknownPartition(*part)
+    return offsets[part[1]]
 
 
 def _exclusive(found: str) -> IllegalState:
