@@ -216,10 +216,11 @@ class Table:
             )
         known = {column.name for column in handle.schema().fields}
         if new := [column for column in schema.fields if column.name not in known]:
-            handle.alter.add_columns(new)
+            handle.alter.add_columns(new, commit_properties=_carrying(_totals(handle)))
         wanted, found_now = self._upkeep.properties(), handle.metadata().configuration
         if any(found_now.get(name) != value for name, value in wanted.items()):
-            handle.alter.set_table_properties(wanted)
+            totals = _carrying(_totals(handle))  # the log may begin anew with any commit
+            handle.alter.set_table_properties(wanted, commit_properties=totals)
 
     def _sync(self, handle: DeltaTable) -> None:
         """Know what the files hold; after a commit of ours there is nothing to read."""
@@ -257,7 +258,7 @@ class Table:
         handle.update_incremental()
         self._contents.replace(replaced, [file for _, file in written])
         self._known, self._sums = handle.version(), sums
-        self._tidy(handle, CommitProperties(custom_metadata={_TOTALS: json.dumps(sums)}))
+        self._tidy(handle, _carrying(sums))
 
     def _tidy(self, handle: DeltaTable, properties: CommitProperties) -> None:
         """Merge small files when there are many; now and then remove what no version needs any more."""
@@ -307,6 +308,11 @@ def _tables(rows: Rows) -> Iterator[pa.Table]:
     for batch in rows:
         if batch.num_rows:
             yield pa.Table.from_batches([batch])
+
+
+def _carrying(totals: Mapping[str, int]) -> CommitProperties:
+    """What a commit says that moves no position."""
+    return CommitProperties(custom_metadata={_TOTALS: json.dumps(totals)})
 
 
 def _totals(handle: DeltaTable) -> dict[str, int]:

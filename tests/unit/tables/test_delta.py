@@ -52,6 +52,18 @@ def test_a_commit_carries_rows_positions_and_totals(table: Table) -> None:
     assert Table(table.path).positions(["t/0"]) == {"t/0": 3}
 
 
+def test_totals_outlive_a_change_of_the_table_itself_with_which_the_log_begins_anew(table: Table) -> None:
+    table = Table(table.path, Upkeep(log=0))
+    done = 0
+    while done == 0 or DeltaTable(str(table.path)).version() < 48:
+        table.append(rows((1, "a", 10)), {"t/0": done + 1}, {"read": 1})
+        done += 1
+    wider = rows((1, "a", 10)).append_column("new", pa.array(["x"]))
+    table.append(wider, {"t/0": done + 1}, {"read": 1})
+    assert DeltaTable(str(table.path)).version() == 50
+    assert Table(table.path).totals() == {"read": done + 1}
+
+
 def test_the_newer_row_of_an_ind_wins(table: Table) -> None:
     table.upsert(rows((1, "old", 10), (2, "b", 10)), {"t/0": 2}, {})
     table.upsert(rows((1, "new", 20)), {"t/0": 3}, {})
