@@ -102,6 +102,41 @@ def test_a_record_without_bytes_is_not_waited_behind(gateway: Asking, log: Event
     assert len(asyncio.run(read()).json()) == 1
 
 
+def test_offsets_without_a_record_wake_nobody_twice(
+    gateway: Asking, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer = gateway.consumer().subscribe(PIN)
+    looks: list[str] = []
+    reads: list[Any] = []
+    ends, read = log.ends, log.read
+
+    def ends_behind_a_gap(topic: str) -> dict[int, int]:
+        looks.append(topic)
+        return {partition: end + 1 for partition, end in ends(topic).items()}
+
+    def counted(*given: Any) -> Any:
+        reads.append(given)
+        return read(*given)
+
+    monkeypatch.setattr(log, "ends", ends_behind_a_gap)
+    monkeypatch.setattr(log, "read", counted)
+
+    async def together() -> tuple[int, httpx.Response]:
+        waiting = asyncio.create_task(
+            gateway.sent("GET", f"{consumer.path}/records", params={"timeout": 60_000})
+        )
+        async with asyncio.timeout(WAIT):
+            while len(looks) < 20:
+                await asyncio.sleep(0.01)
+            looked_for = len(reads)
+            await gateway.sent("POST", f"/topics/{PIN}", json={"records": [{"value": 1}]})
+            return looked_for, await waiting
+
+    looked_for, answer = asyncio.run(together())
+    assert looked_for == 2  # before it waited, and when it saw that there might be one
+    assert [record["value"] for record in answer.json()] == [1]
+
+
 def test_waiting_takes_no_threads(gateway: Asking, log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     consumers = [gateway.consumer(f"g{number}").subscribe(PIN) for number in range(200)]
     looked: list[int] = []

@@ -7,7 +7,8 @@ Idempotency-Key of that request.
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.concurrency import run_in_threadpool
@@ -35,13 +36,17 @@ _logger: Final = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Asked:
-    """What a request asks for; `until` is in seconds of the event loop, set with the first look."""
+    """What a request asks for; `until` is in seconds of the event loop, set with the first look.
+
+    `ends` is where partitions ended before the look that comes next.
+    """
 
     key: str | None
     timeout_ms: int | None
     max_bytes: int
     stopping: asyncio.Event
     until: float | None = None
+    ends: Mapping[Part, int] = field(default_factory=dict)
 
 
 class ConsumerRecords:
@@ -75,7 +80,7 @@ class ConsumerRecords:
                 return answer
             assert asked.until is not None
             seconds = asked.until - asyncio.get_running_loop().time()
-            await self._waiting.wait(instance, answer, seconds, asked.stopping)
+            asked.ends = await self._waiting.wait(instance, answer, seconds, asked.stopping)
 
     async def _look(
         self, request: Request, instance: Instance, turn: Turn, asked: _Asked
@@ -92,7 +97,7 @@ class ConsumerRecords:
         if first and before is not None and before.key == asked.key:
             same = await run_in_threadpool(self._consumers.same_records, instance, before)
             return await self._answer(request, instance, turn, same, kind)
-        reading, positions = await run_in_threadpool(self._next, instance, asked.max_bytes, first)
+        reading, positions = await run_in_threadpool(self._next, instance, asked, first)
         may_wait = now < asked.until and not asked.stopping.is_set()
         if may_wait and reading.size < asked.max_bytes and not _enough(instance, reading):
             return positions
@@ -100,11 +105,16 @@ class ConsumerRecords:
             await run_in_threadpool(self._store.promise, instance, Kept(asked.key, reading.ranges))
         return await self._answer(request, instance, turn, reading, kind)
 
-    def _next(self, instance: Instance, max_bytes: int, first: bool) -> tuple[Reading, dict[Part, int]]:
+    def _next(self, instance: Instance, asked: _Asked, first: bool) -> tuple[Reading, dict[Part, int]]:
+        """What follows, and the positions to wait at for more.
+
+        The last offsets before an end may have no record. What was not found there is not waited for.
+        """
         if first:
             self._consumers.keep(instance)
-        reading, holdings = self._consumers.next_records(instance, max_bytes)
+        reading, holdings = self._consumers.next_records(instance, asked.max_bytes)
         positions = {(holding.topic, holding.partition): holding.position or 0 for holding in holdings}
+        positions = {part: max(position, asked.ends.get(part, 0)) for part, position in positions.items()}
         positions |= {(range_.topic, range_.partition): range_.next for range_ in reading.ranges}
         return reading, positions
 

@@ -43,6 +43,8 @@ class _Waiter:
         self.positions = positions
         self.topics = {topic for topic, _ in positions}
         self.woken = asyncio.Event()
+        self.ends: dict[Part, int] = {}
+        """Where the partitions of these topics ended when it was woken."""
 
     def look(self, found: _Look, come: Set[str]) -> None:
         """Wake up for what was found; `come` are the topics that may be new."""
@@ -53,6 +55,8 @@ class _Waiter:
             or any(self._has_grown(topic, found.ends.get(topic, {})) for topic in self.topics)
             or self._reads_one_more(come)
         ):
+            known = {topic: found.ends.get(topic) or {} for topic in self.topics}
+            self.ends = {(topic, at): end for topic, ends in known.items() for at, end in ends.items()}
             self.woken.set()
 
     def _has_grown(self, topic: str, ends: Mapping[int, int] | None) -> bool:
@@ -80,10 +84,10 @@ class Waiting:
 
     async def wait(
         self, instance: Instance, positions: Mapping[Part, int], seconds: float, stopping: asyncio.Event
-    ) -> None:
+    ) -> Mapping[Part, int]:
         """Until there may be something to read, the group changes or is no more, or the time is over.
 
-        Or until the server stops: all requests have the same event for it.
+        Or until the server stops: all requests have the same event for it. Returns where partitions ended.
         """
         waiter = _Waiter(instance, positions)
         self._enter(waiter)
@@ -95,6 +99,7 @@ class Waiting:
                     await waiter.woken.wait()
         finally:
             self._leave(waiter)
+        return waiter.ends
 
     def _enter(self, waiter: _Waiter) -> None:
         self._new.add(waiter)
