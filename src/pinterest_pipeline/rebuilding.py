@@ -21,7 +21,8 @@ from pinterest_pipeline.pipeline import Loaded, Progress, Target, load_objects, 
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.names import TABLES
 from pinterest_pipeline.records.names import Table as TableName
-from pinterest_pipeline.tables.delta import Table, damage_named
+from pinterest_pipeline.tables.delta import Table
+from pinterest_pipeline.tables.files import damage_named
 from pinterest_pipeline.workspace import Workspace
 
 _PLACE: Final = ["_partition", "_offset"]

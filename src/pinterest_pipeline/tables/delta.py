@@ -29,6 +29,7 @@ from pinterest_pipeline.errors import DamagedTable, DiskFull, Fatal, SettingErro
 from pinterest_pipeline.tables.files import (
     Contents,
     DataFile,
+    damage_named,
     move_files,
     newest,
     rows_of,
@@ -281,17 +282,6 @@ class Table:
             except DeltaError as error:
                 raise DamagedTable(f"{self.path}: {error}") from error
         return self._delta
-
-
-@contextmanager
-def damage_named(what: object) -> Iterator[None]:
-    """What Arrow cannot read of files, as DamagedTable; what the system refuses is no damage."""
-    try:
-        yield
-    except (OSError, pa.ArrowInvalid) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise DamagedTable(f"{what}: {error}") from error
 
 
 def _first_rows(path: str, most: int) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ import shutil
 import uuid
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -15,6 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
+
+from pinterest_pipeline.errors import DamagedTable
 
 KEY: Final = "ind"
 _PLACE: Final = ("_timestamp", "_partition", "_shard", "_offset", "_sequence")
@@ -37,6 +40,23 @@ class DataFile:
     """The smallest and the largest key; the smallest is above the largest where there is none."""
     keys: "Keys | None" = None
     """8 bytes of memory for each row; None is not read yet."""
+
+
+@contextmanager
+def damage_named(what: object) -> Iterator[None]:
+    """What Arrow cannot read of files, as DamagedTable; what the system refuses is no damage."""
+    try:
+        yield
+    except (OSError, pa.ArrowInvalid) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DamagedTable(f"{what}: {error}") from error
+
+
+def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows of a file; raises DamagedTable."""
+    with damage_named(path):
+        return pq.read_table(path, columns=None if columns is None else list(columns))
 
 
 def write_files(folder: Path, rows: Iterable[pa.Table], most: int) -> Iterator[tuple[AddAction, DataFile]]:
@@ -174,7 +194,7 @@ class Contents:
         return self._read(name, action["size_bytes"])
 
     def _read(self, name: str, size: int) -> DataFile:
-        return _data_file(name, size, pq.read_table(self._folder / name, columns=[KEY]))
+        return _data_file(name, size, read(self._folder / name, [KEY]))
 
 
 def _may_hold(file: DataFile, ordered: Sequence[Any]) -> bool:
@@ -188,14 +208,16 @@ def rows_of(folder: Path, names: Iterable[str], keys: "pa.ChunkedArray[Any]") ->
     wanted, found = keys.combine_chunks(), []
     for name in names:
         path = folder / name
-        rows = pq.read_table(path, columns=_place_columns(pq.read_schema(path)))
+        with damage_named(path):
+            columns = _place_columns(pq.read_schema(path))
+        rows = read(path, columns)
         found.append(rows.filter(pc.is_in(rows[KEY], wanted)))
     return pa.concat_tables(found)
 
 
 def without(path: Path, keys: "pa.ChunkedArray[Any]") -> pa.Table:
     """The rows of a file that have none of the keys."""
-    rows = pq.read_table(path)
+    rows = read(path)
     return rows.filter(pc.invert(pc.is_in(rows[KEY], keys.combine_chunks())))
 
 

@@ -245,3 +245,12 @@ def test_damaged_files_are_named(table: Table) -> None:
     newest.write_text("{")
     with pytest.raises(DamagedTable, match="pin"):
         Table(table.path).rows()
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 5_000])
+def test_a_damaged_file_is_named_when_its_rows_are_replaced(table: Table, content: bytes) -> None:
+    table.upsert(rows((1, "old", 10), (2, "b", 10)), {"t/0": 2}, {})
+    damaged = table.files()[0]
+    Path(damaged).write_bytes(content)
+    with pytest.raises(DamagedTable, match=damaged):
+        Table(table.path).upsert(rows((1, "new", 20)), {"t/0": 3}, {})
