@@ -128,10 +128,14 @@ class _Cursor:
         self._queue: deque[Message] = deque()
         self._ended_at = -1
         self._consumer: Consumer = clients.consumer(_CURSOR)
-        low, high = admin.bounds(*part)
-        self._is_assigned = offset <= high
-        if self._is_assigned:
-            self._consumer.assign([TopicPartition(*part, max(offset, low))])
+        try:
+            low, high = admin.bounds(*part)
+            self._is_assigned = offset <= high
+            if self._is_assigned:
+                self._consumer.assign([TopicPartition(*part, max(offset, low))])
+        except BaseException:
+            self._consumer.close()
+            raise
 
     def read(self, max_records: int, max_bytes: int) -> list[StoredRecord]:
         records: list[StoredRecord] = []
