@@ -148,3 +148,9 @@ def test_a_file_that_is_gone_lets_nobody_past(tmp_path: Path) -> None:
     usage.close()
     with pytest.raises(Unavailable, match="usage"):
         usage.take(1, KEY, Plan(quota=1), NOON)
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    (tmp_path / "usage").mkdir()
+    with pytest.raises(Unavailable, match="usage"):
+        Usage(tmp_path / "usage")
