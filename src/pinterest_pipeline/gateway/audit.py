@@ -31,7 +31,6 @@ class AuditLog:
         self._second = 0
         self._lines = 0
         self._left_out = 0
-        path.parent.mkdir(parents=True, exist_ok=True)
 
     def note(self, **fields: str | int) -> None:
         """Write a line, unless this second has enough of them; `fields` must hold no secret."""
@@ -57,6 +56,7 @@ class AuditLog:
         # All in ASCII: no letter of a caller can begin a line, or move the cursor of who reads it.
         line = json.dumps(fields).encode() + b"\n"
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
                 os.write(file, line)

@@ -75,3 +75,19 @@ def test_a_log_that_cannot_be_written_stops_nothing(tmp_path: Path, caplog: pyte
     (tmp_path / "audit.log").mkdir()
     log.note(status=401)
     assert "audit.log cannot be written" in caplog.text
+
+
+def test_a_folder_that_was_tidied_up_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "audit.log"
+    log = AuditLog(path)
+    log.note(status=401)
+    path.unlink()
+    path.parent.rmdir()
+    log.note(status=403)
+    assert [line["status"] for line in lines(path)] == [403]
+
+
+def test_a_folder_that_cannot_be_made_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "logs").touch()
+    AuditLog(tmp_path / "logs" / "audit.log").note(status=401)
+    assert "audit.log cannot be written" in caplog.text
