@@ -257,4 +257,7 @@ def translated(error: sqlite3.Error | OSError, path: Path) -> PipelineError:
 
 def _no_room(path: Path) -> bool:
     """SQLite calls some writes to a full disk, those of its index, just an I/O error."""
-    return shutil.disk_usage(path.parent).free < _SMALL_ROOM
+    try:
+        return shutil.disk_usage(path.parent).free < _SMALL_ROOM
+    except OSError:  # of a disk that fails altogether
+        return False

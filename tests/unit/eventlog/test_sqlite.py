@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -226,6 +227,24 @@ def test_a_full_disk_fails_requests_until_there_is_room(log: SqliteEventLog) -> 
     receipt = log.append("pin", [Record(b"y", partition=0)]).result(WAIT)[0]
     assert isinstance(receipt, Receipt)
     assert receipt.offset == ends[0]
+
+
+def test_a_disk_that_does_not_even_say_its_room_keeps_nobody_waiting(
+    log: SqliteEventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        raise error
+
+    def refuse(_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite_writer.Transaction, "commit", fail)
+        patched.setattr(shutil, "disk_usage", refuse)
+        assert isinstance(log.append("pin", [Record(b"x")]).exception(WAIT), Unavailable)
+    assert isinstance(log.append("pin", [Record(b"y")]).result(WAIT)[0], Receipt)
 
 
 def test_a_disk_without_room_for_the_mark_of_the_lock(
