@@ -1,17 +1,34 @@
 """A turn on a consumer instance ends whatever happens to its request, and leaves no file behind."""
 
+import errno
+import fcntl
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pinterest_pipeline.errors import DiskFull
+from pinterest_pipeline.errors import DiskFull, Unavailable
 from pinterest_pipeline.gateway import consumer_store
 from pinterest_pipeline.gateway.consumer_shapes import InstanceSettings
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
 from pinterest_pipeline.gateway.consumer_turns import Turn, Turns
 
 SETTINGS = InstanceSettings("json", "earliest", True, 1, 1_000)
+
+
+def test_a_lock_that_the_system_refuses_leaves_no_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, before = Turns(tmp_path / "turns"), len(list(Path("/dev/fd").iterdir()))
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", refuse)
+        with pytest.raises(Unavailable, match="No locks available"):
+            turns.take(1)
+    assert len(list(Path("/dev/fd").iterdir())) == before
 
 
 def test_an_unused_instance_that_a_full_disk_keeps_is_removed_once_there_is_room(
