@@ -200,8 +200,9 @@ class Intents:
                 self._queue.extendleft(reversed(endings))
 
     def _roll_back(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        with suppress(sqlite3.Error):  # whatever it says, those who wait must be told
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def _note_end(self, ending: _Ending) -> None:
         self._ours.discard(ending.row)

@@ -202,6 +202,22 @@ def test_a_damaged_row_keeps_nobody_waiting(intents: Intents, path: Path) -> Non
     assert begin(intents, Once("another", b"f")) == Begun()
 
 
+class Broken:
+    """A connection to a disk that fails, also when what was begun is to be undone."""
+
+    in_transaction = True
+
+    def execute(self, *_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+
+def test_a_disk_that_fails_keeps_nobody_waiting(intents: Intents, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(intents, "_connection", Broken())
+        assert isinstance(begin(intents), Unavailable)
+    assert begin(intents) == Begun()
+
+
 def test_what_cannot_be_opened_leaves_no_file_open(path: Path) -> None:
     owners = path.parent / f"{path.name}-owners"
     path.parent.mkdir()
