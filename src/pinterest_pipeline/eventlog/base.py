@@ -14,6 +14,8 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
+from pinterest_pipeline.errors import UnknownPartition
+
 Headers = tuple[tuple[str, bytes | None], ...]
 """Names and values that travel beside a record, in order; a name may come twice, a value may be null."""
 
@@ -141,6 +143,13 @@ READ_BYTES: Final = 10 * 2**20
 
 Part = tuple[str, int]
 """A topic and the number of one of its partitions."""
+
+
+def offset_of(part: Part, offsets: Mapping[int, int]) -> int:
+    """The offset found for a partition; raises UnknownPartition for one that has just gone."""
+    if part[1] not in offsets:
+        raise UnknownPartition(*part)
+    return offsets[part[1]]
 
 
 class Subscription(Protocol):

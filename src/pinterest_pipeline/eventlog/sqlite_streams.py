@@ -43,10 +43,11 @@ class SqliteStreamLog(SqliteEventLog):
         limits: bool = False,
         clock: Callable[[], int] = now_ms,
     ) -> None:
+        # First: what cannot be opened leaves no thread of the log's.
+        self._limits = ShardLimits(path.with_name(f"{path.name}-limits")) if limits else None
         super().__init__(path, _no_partitioner, max_record_bytes, session_seconds=session_seconds)
         self._transition_ms = int(transition_seconds * 1000)
         self._clock = clock
-        self._limits = ShardLimits(path.with_name(f"{path.name}-limits")) if limits else None
         self._trimmer = Trimmer(self._writer, clock)
         with self._readers.one() as reader:
             unadopted = sqlite_shards.unadopted(reader)

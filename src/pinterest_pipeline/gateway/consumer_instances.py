@@ -12,10 +12,9 @@ from pinterest_pipeline.errors import (
     Fenced,
     IllegalState,
     UnknownGroup,
-    UnknownPartition,
     UnknownTopic,
 )
-from pinterest_pipeline.eventlog.base import EventLog, Part
+from pinterest_pipeline.eventlog.base import EventLog, Part, offset_of
 from pinterest_pipeline.gateway.consumer_file import Holding, Instance, Kept, Range, Topics, of_earlier
 from pinterest_pipeline.gateway.consumer_reads import Reading, next_records, same_records
 from pinterest_pipeline.gateway.consumer_shapes import (
@@ -263,7 +262,7 @@ class Consumers:
         self._topics.check(instance, parts)
         look = self._log.ends if end else self._log.beginnings
         found = {topic: look(topic) for topic in {topic for topic, _ in parts}}
-        return {part: _offset_of(part, found[part[0]]) for part in parts}
+        return {part: offset_of(part, found[part[0]]) for part in parts}
 
     def at_times(self, instance: Instance, times: Iterable[PartitionTime]) -> dict[Part, int]:
         """The first offsets that are not before these times; raises UnknownTopic, UnknownPartition."""
@@ -272,7 +271,7 @@ class Consumers:
             part = (entry.topic, entry.partition)
             self._topics.check(instance, [part])
             milliseconds = int(entry.timestamp.timestamp() * 1_000)
-            found[part] = _offset_of(part, self._log.offsets_at(entry.topic, milliseconds))
+            found[part] = offset_of(part, self._log.offsets_at(entry.topic, milliseconds))
         return found
 
     # What is known of topics and groups
@@ -305,13 +304,6 @@ def _by_topic(holdings: Iterable[Holding]) -> dict[str, list[Holding]]:
     for holding in holdings:
         found.setdefault(holding.topic, []).append(holding)
     return found
-
-
-def _offset_of(part: Part, offsets: Mapping[int, int]) -> int:
-    """The offset found for a partition; raises UnknownPartition for one that has just gone."""
-    if part[1] not in offsets:
-        raise UnknownPartition(*part)
-    return offsets[part[1]]
 
 
 def _exclusive(found: str) -> IllegalState:

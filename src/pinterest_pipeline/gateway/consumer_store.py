@@ -94,12 +94,12 @@ class ConsumerStore:
             return None
         try:
             return self._load(group, name, turn.id), turn
-        except UnknownConsumer:
-            self._turns.forget(turn.id)
-            turn.end()
-            raise
-        except BaseException:
-            turn.end()
+        except BaseException as error:
+            try:
+                if isinstance(error, UnknownConsumer):
+                    self._turns.forget(turn.id)
+            finally:
+                turn.end()
             raise
 
     def remove_unused(self) -> None:

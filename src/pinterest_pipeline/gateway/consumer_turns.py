@@ -44,5 +44,9 @@ class Turns:
         return Turn(id_, descriptor)
 
     def forget(self, id_: int) -> None:
-        """Remove the file of an instance that is no more; its turn ends as any other."""
-        (self._folder / str(id_)).unlink(missing_ok=True)
+        """Remove the file of an instance that is no more; its turn ends as any other. Raises Unavailable."""
+        path = self._folder / str(id_)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise translated(error, path) from error

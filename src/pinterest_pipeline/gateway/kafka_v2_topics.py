@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from pinterest_pipeline.errors import UnknownPartition
-from pinterest_pipeline.eventlog.base import EventLog, PartitionDescription
+from pinterest_pipeline.eventlog.base import EventLog, PartitionDescription, offset_of
 from pinterest_pipeline.gateway import media, requests, responses
 from pinterest_pipeline.gateway.access import visible
 from pinterest_pipeline.gateway.error_codes import NOT_ACCEPTABLE, UNKNOWN_PARTITION, UNKNOWN_TOPIC, Kind
@@ -94,7 +94,8 @@ class KafkaV2Topics:
         number, topic = (await self._known(request)).partition, request.path_params["topic"]
         beginnings = await run_in_threadpool(self._log.beginnings, topic)
         ends = await run_in_threadpool(self._log.ends, topic)
-        return responses.kafka(responses.PartitionOffsets(beginnings[number], ends[number]))
+        beginning, end = (offset_of((topic, number), offsets) for offsets in (beginnings, ends))
+        return responses.kafka(responses.PartitionOffsets(beginning, end))
 
     async def _known(self, request: Request) -> PartitionDescription:
         """The partition that the path names; raises UnknownTopic or UnknownPartition."""

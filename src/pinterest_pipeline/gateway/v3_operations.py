@@ -92,22 +92,17 @@ class OneCluster:
         self._log = log
         self._id = ""
 
-    def id(self) -> str:
-        """The cluster's id, asked for once: it never changes."""
-        self._id = self._id or self._log.cluster().id
-        return self._id
-
     def fault(self, asked: str) -> Fault | None:
-        """What is wrong with the id of a cluster."""
-        if asked == self.id():
+        """What is wrong with the id of a cluster. One that is not known is asked for: it may be made anew."""
+        if asked != self._id:
+            self._id = self._log.cluster().id
+        if asked == self._id:
             return None
         return Fault(UNKNOWN_CLUSTER, f"there is no cluster '{asked[:100]}' here, only '{self._id}'")
 
     async def fault_soon(self, asked: str) -> Fault | None:
-        """As `fault`, without a thread once the id is known: reads that wait for brokers keep all of them."""
-        if not self._id:
-            await run_in_threadpool(self.id)
-        return self.fault(asked)
+        """As `fault`, without a thread for the known id: those who wait for brokers have them all."""
+        return None if asked == self._id else await run_in_threadpool(self.fault, asked)
 
     def links(self, request: Request) -> Links:
         here = own_address(request, self._settings) + CLUSTERS

@@ -117,8 +117,9 @@ class V3Produce:
         key = await self._wrong(request) or once(request, b"")
         if isinstance(key, Fault):
             return key
-        topic, most = request.path_params["topic_name"], self._settings.max_body_bytes
-        stream = RecordStream(request, self._log, self._cluster.id(), topic, key, most).outcomes()
+        named, most = request.path_params, self._settings.max_body_bytes
+        cluster, topic = named["cluster_id"], named["topic_name"]
+        stream = RecordStream(request, self._log, cluster, topic, key, most).outcomes()
         if "transfer-encoding" in request.headers:
             return echoed(request, Streamed(_lines((), stream), JSON_MEDIA))
         return echoed(request, await _answered(stream))
@@ -130,13 +131,14 @@ class V3Produce:
         entries = _entries(body)
         if isinstance(entries, Fault):
             return entries
-        topic, trace = request.path_params["topic_name"], trace_headers(request)
+        named, trace = request.path_params, trace_headers(request)
+        cluster, topic = named["cluster_id"], named["topic_name"]
         found = [from_request(entry, trace) for entry in entries]
         records = [one.record for one in found if isinstance(one, Sendable)]
         outcomes = await append(self._log, topic, records, once(request, body))
         if isinstance(outcomes, Fault):
             return outcomes
-        answer = _batch_answer(self._cluster.id(), topic, entries, found, outcomes)
+        answer = _batch_answer(cluster, topic, entries, found, outcomes)
         return echoed(request, kafka_v3(answer, 207, records=len(answer.successes)))
 
 

@@ -13,7 +13,7 @@ from msgspec import Meta
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from pinterest_pipeline.eventlog.base import EventLog
+from pinterest_pipeline.eventlog.base import EventLog, Part, offset_of
 from pinterest_pipeline.gateway.error_codes import MISSING_VALUE, Fault
 from pinterest_pipeline.gateway.kafka_v3 import partition_of
 from pinterest_pipeline.gateway.operations import Access, Operation, Parameter
@@ -127,8 +127,9 @@ class V3Reader:
         known = wrong or partition_of(self._log.describe(topic), number)
         if isinstance(known, Fault):
             return known
-        beginning = self._log.beginnings(topic)[number]
-        offset = self._offset(cursor, topic, number)
+        part = (topic, number)
+        beginning = offset_of(part, self._log.beginnings(topic))
+        offset = self._offset(cursor, part)
         offset = beginning if offset is None else offset
         if isinstance(offset, Fault):
             return offset
@@ -140,17 +141,17 @@ class V3Reader:
             data=[stored(record) for record in records],
             next_offset=following,
             beginning_offset=beginning,
-            end_offset=self._log.ends(topic)[number],
+            end_offset=offset_of(part, self._log.ends(topic)),
         )
         return kafka_v3(page, records=len(records))
 
-    def _offset(self, cursor: Cursor, topic: str, number: int) -> int | Fault | None:
+    def _offset(self, cursor: Cursor, part: Part) -> int | Fault | None:
         if cursor.timestamp is None:
             return cursor.offset
         since = milliseconds(cursor.timestamp)
         if since is None or isinstance(since, Fault):
             return since
-        return self._log.offsets_at(topic, since)[number]
+        return offset_of(part, self._log.offsets_at(part[0], since))
 
 
 def _query(cursor: Cursor, offset: int) -> str:

@@ -15,6 +15,7 @@ from pinterest_pipeline.errors import DiskFull, KeyInFlight, KeyReused, Pipeline
 from pinterest_pipeline.eventlog.base import Once, Receipt, Refusal
 from pinterest_pipeline.eventlog.filelock import FileLock
 from pinterest_pipeline.eventlog.intents import Begun, Decision, Intents, Interrupted, Over, Plan
+from tests.open_files import open_below
 
 ONCE = Once("key", b"fingerprint")
 PLAN = Plan((0, Refusal("record_too_large", "5000"), 2), {0: 7, 2: 0})
@@ -222,11 +223,10 @@ def test_what_cannot_be_opened_leaves_no_file_open(path: Path) -> None:
     owners = path.parent / f"{path.name}-owners"
     path.parent.mkdir()
     owners.touch()
-    before = len(list(Path("/dev/fd").iterdir()))
     for _ in range(3):
         with pytest.raises(Unavailable, match="owners"):
             Intents(path)
-    assert len(list(Path("/dev/fd").iterdir())) == before
+    assert open_below(path.parent) == []
     owners.unlink()
     Intents(path).close()
 

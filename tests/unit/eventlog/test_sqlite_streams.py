@@ -17,6 +17,7 @@ from pinterest_pipeline.errors import (
     StreamInUse,
     Throttled,
     TopicExists,
+    Unavailable,
     UnknownPartition,
     UnknownTopic,
 )
@@ -25,6 +26,7 @@ from pinterest_pipeline.eventlog.partitioners import HASH_SPACE, hash_key, kafka
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from pinterest_pipeline.eventlog.streams import HOUR_MS, Shard
+from tests.open_files import open_below
 
 START = 1_700_000_000_000
 STREAM = "stream"
@@ -361,3 +363,11 @@ def test_a_throttled_request_with_a_key_is_tried_again(tmp_path: Path, clock: Cl
     clock.now += 1_000
     assert log.append(STREAM, records, once).result() == landed
     log.close()
+
+
+def test_limits_that_cannot_be_opened_leave_nothing_open(tmp_path: Path) -> None:
+    path = tmp_path / "log" / "streams.sqlite"
+    path.with_name(f"{path.name}-limits").mkdir(parents=True)
+    with pytest.raises(Unavailable, match="Is a directory"):
+        SqliteStreamLog(path, 2**20, limits=True)
+    assert open_below(tmp_path) == []

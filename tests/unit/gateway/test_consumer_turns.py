@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pinterest_pipeline.errors import DiskFull, Unavailable
+from pinterest_pipeline.errors import DiskFull, Unavailable, UnknownConsumer
 from pinterest_pipeline.gateway import consumer_store
 from pinterest_pipeline.gateway.consumer_shapes import InstanceSettings
 from pinterest_pipeline.gateway.consumer_store import ConsumerStore
 from pinterest_pipeline.gateway.consumer_turns import Turn, Turns
+from tests.open_files import open_below
 
 SETTINGS = InstanceSettings("json", "earliest", True, 1, 1_000)
 
@@ -19,7 +20,7 @@ SETTINGS = InstanceSettings("json", "earliest", True, 1, 1_000)
 def test_a_lock_that_the_system_refuses_leaves_no_file_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turns, before = Turns(tmp_path / "turns"), len(list(Path("/dev/fd").iterdir()))
+    turns = Turns(tmp_path / "turns")
 
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
@@ -28,7 +29,7 @@ def test_a_lock_that_the_system_refuses_leaves_no_file_open(
         patch.setattr(fcntl, "flock", refuse)
         with pytest.raises(Unavailable, match="No locks available"):
             turns.take(1)
-    assert len(list(Path("/dev/fd").iterdir())) == before
+    assert open_below(tmp_path) == []
 
 
 def test_an_unused_instance_that_a_full_disk_keeps_is_removed_once_there_is_room(
@@ -66,3 +67,24 @@ def test_an_instance_that_two_gateways_remove_at_once_leaves_no_file(
     assert list((tmp_path / "turns").iterdir()) == []
     for store in (here, there):
         store.close()
+
+
+def test_a_file_that_cannot_be_removed_keeps_no_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ConsumerStore(tmp_path, timeout_seconds=60)
+    store.create("g", "one", SETTINGS)
+
+    def gone(*_: object) -> None:
+        raise UnknownConsumer("g", "one")
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ConsumerStore, "_load", gone)
+        patch.setattr(Path, "unlink", refuse)
+        with pytest.raises(Unavailable, match="Read-only file system"):
+            store.enter("g", "one")
+    entered = store.enter("g", "one")
+    assert entered is not None
+    entered[1].end()
+    store.close()

@@ -277,3 +277,16 @@ def test_an_unknown_partition_is_404(client: Any, number: str, what: str) -> Non
     assert (answer.status_code, answer.json()["error_code"]) == (404, 40402)
     answer = client.get(f"/topics/nobody/partitions/{number}{what}")
     assert (answer.status_code, answer.json()["error_code"]) == (404, 40401)
+
+
+def test_a_partition_that_has_just_gone_is_404(
+    client: Any, topics: SqliteEventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the topic and that at its offsets, another topic has got its name."""
+    was = topics.describe(TOPIC)
+    topics.delete(TOPIC)
+    topics.create(TOPIC, 1)
+    monkeypatch.setattr(topics, "describe", lambda _: was)
+    of_v3 = f"/v3/clusters/{topics.cluster().id}/topics/{TOPIC}/partitions/1/records"
+    for path in (f"/topics/{TOPIC}/partitions/1/offsets", of_v3, f"{of_v3}?timestamp=0"):
+        assert client.get(path).status_code == 404, path

@@ -1,6 +1,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from pinterest_pipeline.config import GatewaySettings
@@ -297,6 +298,20 @@ def test_a_batch_needs_no_thread_once_the_cluster_is_known(
 
     monkeypatch.setattr(v3_operations, "run_in_threadpool", none_left)
     assert asking.send("POST", path, json=body).status_code == 207
+
+
+def test_a_cluster_that_was_made_anew_is_known_by_its_own_id(
+    client: Any, base: str, topics: SqliteEventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client.get(f"{base}/topics").status_code == 200
+    anew = msgspec.structs.replace(topics.cluster(), id="another")
+    monkeypatch.setattr(topics, "cluster", lambda: anew)
+    assert client.get("/v3/clusters/another/topics").status_code == 200
+    body = b'{"value":{"type":"JSON","data":1}}'
+    path = f"/v3/clusters/another/topics/{TOPIC}/records"
+    sent = client.send("POST", path, content=body, headers=JSON)
+    assert sent.json()["cluster_id"] == "another"
+    error(client.get(f"{base}/topics"), 404, 404)
 
 
 def test_a_log_that_is_away_is_503(
