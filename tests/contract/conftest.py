@@ -162,8 +162,8 @@ def open_gateway(log: EventLog, tmp_path: Path) -> Iterator[OpenGateway]:
     stores: list[ConsumerStore] = []
     streams = SqliteStreamLog(tmp_path / "streams.sqlite", MAX_RECORD_BYTES)
 
-    def opener(timeout_seconds: float = 300.0) -> Asking:
-        stores.append(ConsumerStore(tmp_path / "gateway", timeout_seconds))
+    def opener() -> Asking:
+        stores.append(ConsumerStore(tmp_path / "gateway"))
         return Asking(create_app(GatewaySettings(), log, streams, consumers=stores[-1]))
 
     yield opener
