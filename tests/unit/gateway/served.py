@@ -60,6 +60,11 @@ class Served:
         found = re.search(rf"^pinpipe_gateway_{re.escape(name + labels)} (.+)$", text, re.MULTILINE)
         return float(found[1]) if found else 0.0
 
+    def holds(self, connection: socket.socket) -> bool:
+        """Whether the server has not closed its end of a connection, as the system knows it."""
+        ours = connection.getsockname()[1]
+        return f" 0100007F:{self.port:04X} 0100007F:{ours:04X} 01 " in Path("/proc/net/tcp").read_text()
+
     def memory(self) -> int:
         """Bytes of the process that lie in memory."""
         status = Path(f"/proc/{self.pid}/status").read_text()
