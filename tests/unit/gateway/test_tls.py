@@ -55,7 +55,7 @@ def test_with_a_client_ca_every_client_must_show_a_certificate(files: dict[str, 
 
 def test_who_never_begins_to_speak_tls_is_left(files: dict[str, Path], tmp_path: Path) -> None:
     names = {"tls_certificate": str(files["certificate"]), "tls_key": str(files["key"])}
-    with served(tmp_path, header_seconds=0.5, **names) as running:
+    with served(tmp_path, header_seconds=2.0, **names) as running:
         with running.connect() as silent:
             assert until_closed(silent) == b""
         trusting = ssl.create_default_context(cafile=files["ca"])
