@@ -251,7 +251,7 @@ def test_a_process_that_freezes_or_dies_loses_its_partitions(
     child = subprocess.Popen(
         [sys.executable, "-c", MEMBER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    others = SqliteEventLog(path, kafka_partition, 2**20, session_seconds=3)
+    others = SqliteEventLog(path, kafka_partition, 2**20)  # no session of theirs ends meanwhile
     assert child.stdin is not None
     assert child.stdout is not None
     try:
