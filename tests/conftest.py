@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from pinterest_pipeline.broker.node import Node
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
     from pinterest_pipeline.engines.spark import SparkEngine
 
 CACHE = Path(Settings.model_fields["cache"].default)
+
+# Examples may take any time, as all tests: a machine may be slow, or busy with another worker's Spark.
+hypothesis.settings.register_profile(
+    "any machine",
+    hypothesis.settings.get_profile(hypothesis.settings.get_current_profile_name()),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -162,7 +162,7 @@ CHARACTERS = st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="
 SEGMENTS = st.text(CHARACTERS, min_size=1, max_size=60).filter(lambda text: text not in (".", ".."))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(SEGMENTS, min_size=1, max_size=3), st.binary(max_size=2_000))
 def test_odd_keys_and_any_content_come_back_as_they_were(
     store: ObjectStore, segments: list[str], content: bytes

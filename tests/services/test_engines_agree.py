@@ -189,7 +189,6 @@ def plain(table: pa.Table | None) -> list[dict[str, Any]]:
 
 @settings(
     max_examples=int(os.environ.get("ENGINE_BATCHES", "3")),
-    deadline=None,
     phases=[Phase.generate],  # a smaller batch says no more: the value and the form are named
     suppress_health_check=list(HealthCheck),
 )

@@ -86,7 +86,7 @@ users = st.fixed_dictionaries(
 posts = st.lists(st.fixed_dictionaries({"pin": pins, "geo": geos, "user": users}), max_size=40)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(sent=posts, branch=st.sampled_from(["batch", "stream"]))
 def test_engine_and_oracle_agree(
     duckdb_engine: DuckDBEngine,

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -94,7 +94,5 @@ class GroupHistory(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-GroupHistory.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+GroupHistory.TestCase.settings = settings(max_examples=25, stateful_step_count=20)
 TestGroupHistory = GroupHistory.TestCase

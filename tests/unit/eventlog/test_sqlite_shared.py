@@ -109,4 +109,4 @@ class SharedFile(RuleBasedStateMachine):
 
 
 TestSharedFile = SharedFile.TestCase
-TestSharedFile.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestSharedFile.settings = settings(max_examples=60, stateful_step_count=30)

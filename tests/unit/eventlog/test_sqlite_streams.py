@@ -150,7 +150,7 @@ def test_streams_of_an_earlier_version_become_streams(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=20), st.integers(1, 40))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_record_lies_in_the_shard_that_owns_its_hash_key(
     tmp_path_factory: pytest.TempPathFactory, keys: list[str], shards: int
 ) -> None:
@@ -229,7 +229,7 @@ def test_no_more_streams_or_shards_than_there_may_be(log: SqliteStreamLog) -> No
 
 
 @given(st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_whatever_is_reshaped_every_record_stays_and_keys_stay_in_order(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:

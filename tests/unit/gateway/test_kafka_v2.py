@@ -41,7 +41,7 @@ def test_a_record_is_answered_with_its_place(client: Any, topics: SqliteEventLog
 
 
 @given(values=st.lists(OBJECTS, min_size=1, max_size=3))
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_object_comes_back_from_the_log(
     client: Any, topics: SqliteEventLog, values: list[dict[str, Any]]
 ) -> None:

@@ -68,7 +68,9 @@ def read(consumer: Consumer, places: list[tuple[int, int]]) -> list[_Shown]:
     return [found[place] for place in places]
 
 
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 def sent(gateway: Asking, body: str, media: str) -> list[tuple[int, int]] | None:

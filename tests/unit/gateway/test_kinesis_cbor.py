@@ -124,6 +124,6 @@ def test_bodies_that_are_no_request(kinesis: Asking, body: bytes) -> None:
 
 
 @given(st.sampled_from(["PutRecords", "GetShardIterator", "CreateStream"]), st.binary(max_size=60))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_whatever_the_bytes_are_they_are_answered(kinesis: Asking, operation: str, body: bytes) -> None:
     assert sent(kinesis, operation, body).status_code in (200, 400)

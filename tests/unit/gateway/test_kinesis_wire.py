@@ -60,7 +60,7 @@ JSON_VALUES = st.recursive(
 
 
 @given(st.sampled_from(OPERATIONS), st.dictionaries(st.sampled_from(FIELDS), JSON_VALUES, max_size=6))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_whatever_a_body_says_it_is_answered(
     kinesis: Asking, stream: str, operation: str, body: Json
 ) -> None:

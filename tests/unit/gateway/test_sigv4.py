@@ -8,7 +8,7 @@ import botocore.auth  # type: ignore[import-untyped] # it has no types
 import pytest
 from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped] # it has no types
 from botocore.credentials import Credentials  # type: ignore[import-untyped] # it has no types
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pinterest_pipeline.gateway import sigv4
@@ -78,7 +78,7 @@ NAMES = st.from_regex(r"[xX]-[a-zA-Z][a-zA-Z0-9-]{0,10}", fullmatch=True)
 
 
 @given(PATHS, QUERIES, st.binary(max_size=200), st.dictionaries(NAMES, LATIN, max_size=4), st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_whatever_botocore_signs_is_good(
     path: str, query: str, body: bytes, headers: dict[str, str], with_date: bool
 ) -> None:
@@ -89,7 +89,7 @@ def test_whatever_botocore_signs_is_good(
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 def test_whatever_is_changed_on_the_way_is_refused(data: st.DataObject) -> None:
     request = Request("/dev/", "a=1", b'{"StreamName":"s"}', headers={"X-Any": "thing"})
     change = data.draw(st.sampled_from(["body", "path", "query", "header", "signature", "secret", "method"]))
@@ -120,7 +120,7 @@ def test_blanks_that_a_proxy_may_fold_change_nothing() -> None:
 
 
 @given(st.integers(-300, 300))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_clocks_may_differ_by_five_minutes(skew: int) -> None:
     assert Request(time=NOW + skew).checked() is None
 
@@ -199,7 +199,7 @@ def test_a_signature_covers_the_host_and_every_header_of_aws() -> None:
 
 
 @given(st.binary(max_size=200), st.binary(max_size=30))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_nothing_that_is_sent_breaks_the_reader(authorization: bytes, date: bytes) -> None:
     headers = [
         (b"authorization", b"AWS4-HMAC-SHA256 " + authorization), (b"x-amz-date", date), (b"host", b"a"),
