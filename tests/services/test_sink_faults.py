@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from pinterest_pipeline.broker.node import Node
 from pinterest_pipeline.config import ObjectSettings, load_settings, variables
+from pinterest_pipeline.errors import Retryable, UnknownGroup
 from pinterest_pipeline.eventlog.base import EventLog
 from pinterest_pipeline.objects.store import open_store
 from pinterest_pipeline.workspace import Workspace
@@ -176,7 +177,15 @@ def test_sinks_that_come_and_go_while_records_flow_land_each_once(cloud: Stage) 
         cloud.proof.send(30)
         if len(running) > 2:
             assert running.pop(0).stop() in (0, -signal.SIGTERM)  # it may not have begun yet
+    until(partial(_are_in_their_group, cloud, len(running)), running)  # the last one may be about to begin
     finish(cloud, *running)
+
+
+def _are_in_their_group(stage: Stage, members: int) -> bool:
+    try:
+        return len(stage.log.describe_group(GROUP).members) == members
+    except (Retryable, UnknownGroup):
+        return False
 
 
 def test_a_bounced_broker_costs_nothing(cloud: Stage, kafka_broker: Node) -> None:
