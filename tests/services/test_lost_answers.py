@@ -53,10 +53,11 @@ class Thief:
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             server.close()
-            for task in asyncio.all_tasks(loop):
+            tasks = asyncio.all_tasks(loop)
+            for task in tasks:
                 task.cancel()
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.run_until_complete(asyncio.sleep(0.01))
+            loop.run_until_complete(asyncio.wait(tasks) if tasks else asyncio.sleep(0))
+            loop.run_until_complete(asyncio.sleep(0))  # the connections that they closed
             loop.close()
 
     async def _connected(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
