@@ -8,18 +8,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pinterest_pipeline.broker.node import node_address, node_is_ready
+from pinterest_pipeline.broker.node import Node, node_address, node_is_ready
 from pinterest_pipeline.config import KafkaSettings
 from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.eventlog.kafka import KafkaEventLog
 from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
 from tests.command import environment, pinpipe
+from tests.conftest import CACHE
 
 pytestmark = pytest.mark.services
 
@@ -121,6 +123,27 @@ def test_a_node_that_dies_says_its_last_words(started: Started) -> None:
     assert "Kafka died with -9" in said
     assert "server.log" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a server listen where a port is kept")
+def test_the_port_that_was_chosen_is_nobody_elses_before_the_node_listens(tmp_path: Path) -> None:
+    node = Node(tmp_path / "kafka", CACHE)
+    with socket.socket() as other:
+
+        def take(said: str) -> None:
+            if said.startswith("starting"):
+                with suppress(OSError):
+                    other.bind(("127.0.0.1", node.port))
+                    other.listen()
+
+        node.start(take)
+        try:
+            with closing(
+                KafkaEventLog(node.address, KafkaSettings(), kafka_partition, 4_096, tmp_path / "i")
+            ) as log:
+                assert log.topics() == []
+        finally:
+            node.stop()
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:

@@ -3,12 +3,11 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ from pinterest_pipeline.broker.distribution import jars, java
 from pinterest_pipeline.broker.properties import LOG4J, cluster_id, server_properties
 from pinterest_pipeline.errors import BadInput, Fatal, MissingPart, PortInUse, Unavailable
 from pinterest_pipeline.parts import Say
+from pinterest_pipeline.ports import keep, let_listen
 
 STATE_FILE: Final = "node.json"
 _READY_SECONDS: Final = 60.0
@@ -88,22 +88,24 @@ class Node:
         classes = f"{jars(self.cache, say)}/*"
         self.folder.mkdir(parents=True, exist_ok=True)
         self._stop_orphan()
-        self._choose_ports(classes)
-        say(f"starting Kafka on {self.address} ...")
-        with self._log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*self._java(_OPTIONS, classes), "kafka.Kafka", str(self._properties)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C reaches whoever started the node, which then stops it
-            )
-        self._write_state(self._process.pid)
-        try:
-            self._wait_until_ready(stop or threading.Event())
-        except BaseException:
-            self.stop()
-            raise
+        with ExitStack() as kept:
+            self._choose_ports(classes, kept)
+            say(f"starting Kafka on {self.address} ...")
+            let_listen(kept)
+            with self._log_path.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [*self._java(_OPTIONS, classes), "kafka.Kafka", str(self._properties)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,  # Ctrl-C reaches whoever started the node, which then stops it
+                )
+            self._write_state(self._process.pid)
+            try:
+                self._wait_until_ready(stop or threading.Event())
+            except BaseException:
+                self.stop()
+                raise
         self._write_state(self._process.pid, is_ready=True)
 
     def check(self) -> None:
@@ -151,12 +153,11 @@ class Node:
                 time.sleep(0.1)
             os.kill(state.pid, signal.SIGKILL)
 
-    def _choose_ports(self, classes: str) -> None:
+    def _choose_ports(self, classes: str, kept: ExitStack) -> None:
         state = _state(self.folder)
         last = int(state.bootstrap_servers.rpartition(":")[2]) if state else 0
-        with ExitStack() as held:  # held together, so that the two differ
-            self.port = _bound(held, self.port) if self.port else _bound(held, last, or_any=True)
-            controller_port = _bound(held, 0)
+        self.port = _kept(kept, self.port) if self.port else _kept(kept, last, or_any=True)
+        controller_port = _kept(kept, 0)
         self._properties.write_text(
             server_properties(self.folder, self.port, controller_port, self.further), encoding="utf-8"
         )
@@ -235,17 +236,14 @@ def _command_line(pid: int) -> str:
         return ""
 
 
-def _bound(held: ExitStack, port: int, *, or_any: bool = False) -> int:
-    """A port of loopback that is free at this moment."""
-    probe = held.enter_context(closing(socket.socket()))
-    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _kept(kept: ExitStack, port: int, *, or_any: bool = False) -> int:
+    """A port of loopback that is nobody's until the node listens there."""
     try:
-        probe.bind(("127.0.0.1", port))
+        return keep(kept, port)
     except OSError:
-        if not or_any:
-            raise PortInUse(
-                f"port {port} of 127.0.0.1 is taken by another process",
-                "stop that process, or choose another port: PINPIPE_KAFKA__PORT=0",
-            ) from None
-        probe.bind(("127.0.0.1", 0))
-    return int(probe.getsockname()[1])
+        if or_any:
+            return keep(kept)
+        raise PortInUse(
+            f"port {port} of 127.0.0.1 is taken by another process",
+            "stop that process, or choose another port: PINPIPE_KAFKA__PORT=0",
+        ) from None

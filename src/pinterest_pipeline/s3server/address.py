@@ -2,18 +2,17 @@
 
 import os
 import secrets
-import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
 
 from pinterest_pipeline.config import ObjectSettings
 from pinterest_pipeline.errors import Unavailable
+from pinterest_pipeline.ports import HOST, keep
 
 BUCKET = "pinpipe"
-HOST = "127.0.0.1"
 PARTS = ("master", "volume", "filer", "s3", "admin")
 """Each listens on two ports: HTTP and gRPC."""
 _FILE = "server.json"
@@ -54,13 +53,16 @@ def read(folder: Path) -> Address | None:
         return None
 
 
-def chosen(folder: Path) -> Address:
-    """The address of the last server if its ports are still free, else the same keys at other ports."""
+def chosen(folder: Path, kept: ExitStack) -> Address:
+    """The address of the last server if its ports are still free, else the same keys at other ports.
+
+    The ports are nobody else's until `kept` is closed.
+    """
     last = read(folder)
-    if last and all(map(_is_free, last.ports)):
+    if last and _are_kept(kept, last.ports):
         return last
     key, secret = (last.access_key_id, last.secret_access_key) if last else _new_keys()
-    return Address(list(_free_ports(2 * len(PARTS))), key, secret)
+    return Address([keep(kept) for _ in range(2 * len(PARTS))], key, secret)
 
 
 def write(folder: Path, address: Address) -> None:
@@ -81,20 +83,13 @@ def _new_keys() -> tuple[str, str]:
     return secrets.token_hex(10).upper(), secrets.token_urlsafe(30)
 
 
-def _is_free(port: int) -> bool:
-    with closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _are_kept(kept: ExitStack, ports: Sequence[int]) -> bool:
+    """Keep all of these ports, or none when one of them is taken."""
+    with ExitStack() as those:
         try:
-            probe.bind((HOST, port))
+            for port in ports:
+                keep(those, port)
         except OSError:
             return False
+        kept.enter_context(those.pop_all())
         return True
-
-
-def _free_ports(count: int) -> Iterator[int]:
-    """Different ports that nobody listens on now."""
-    with ExitStack() as stack:
-        for _ in range(count):
-            probe = stack.enter_context(closing(socket.socket()))
-            probe.bind((HOST, 0))
-            yield probe.getsockname()[1]

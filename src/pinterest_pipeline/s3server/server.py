@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from pinterest_pipeline.errors import AlreadyRunning, BadInput, MissingPart, Unavailable
+from pinterest_pipeline.ports import HOST, let_listen
 from pinterest_pipeline.s3server.address import (
     BUCKET,
-    HOST,
     PARTS,
     Address,
     chosen,
@@ -45,23 +45,25 @@ class S3Server:
         folder.mkdir(parents=True, exist_ok=True)
         if is_ready(folder):
             raise AlreadyRunning(f"an S3 server runs in {folder} already", "stop it first")
-        self.address = chosen(folder)
         self._log = folder / "weed.log"
-        write_private(folder / "identities.json", _identities(self.address))
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [program, *_arguments(folder, self.address)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-                start_new_session=True,
-            )
-        try:
-            self._wait_until_ready()
-        except BaseException:
-            self.stop()
-            raise
+        with ExitStack() as kept:
+            self.address = chosen(folder, kept)
+            write_private(folder / "identities.json", _identities(self.address))
+            let_listen(kept)
+            with self._log.open("ab") as log:
+                self.process = subprocess.Popen(
+                    [program, *_arguments(folder, self.address)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                    start_new_session=True,
+                )
+            try:
+                self._wait_until_ready()
+            except BaseException:
+                self.stop()
+                raise
         write(folder, self.address)
 
     def stop(self) -> None:
