@@ -4,11 +4,10 @@ import os
 import queue
 import secrets
 import signal
-import socket
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import httpx
 import pytest
 
 from tests.airflow.environment import Airflow
+from tests.ports import kept_ports
 
 _SECONDS = 300.0
 _SETTINGS = {
@@ -26,21 +26,18 @@ _SETTINGS = {
 }
 
 
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Scheduler:
     """A scheduler at work in a folder of its own."""
 
-    def __init__(self, airflow: Airflow, folder: Path, variables: dict[str, str]) -> None:
+    def __init__(
+        self, airflow: Airflow, folder: Path, variables: dict[str, str], ports: Sequence[int]
+    ) -> None:
         self._airflow = airflow
         self._database = folder / "airflow.db"
         self._log = folder / "said"
         self._environment = airflow.settings(folder) | _SETTINGS | variables
-        self._environment["AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"] = str(_free_port())
+        self._port, log_port = ports
+        self._environment["AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"] = str(log_port)
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
@@ -61,9 +58,9 @@ class Scheduler:
 
     def _set_up_server(self) -> str:
         """Choose the address and the keys that all parts share; returns the address."""
-        url = f"http://127.0.0.1:{_free_port()}"
+        url = f"http://127.0.0.1:{self._port}"
         self._environment |= {
-            "AIRFLOW__API__PORT": url.rpartition(":")[2],
+            "AIRFLOW__API__PORT": str(self._port),
             "AIRFLOW__API__BASE_URL": url,
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
@@ -151,12 +148,13 @@ class Scheduler:
 
 @contextmanager
 def scheduler(airflow: Airflow, folder: Path, variables: dict[str, str]) -> Iterator[Scheduler]:
-    process = Scheduler(airflow, folder, variables)
-    try:
-        process.start()
-        yield process
-    finally:
-        process.stop()
+    with kept_ports(2) as ports:
+        process = Scheduler(airflow, folder, variables, ports)
+        try:
+            process.start()
+            yield process
+        finally:
+            process.stop()
 
 
 def owner(port: int) -> int:

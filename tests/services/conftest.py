@@ -3,12 +3,11 @@
 import getpass
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy import URL, Connection, create_engine, text
 from sqlalchemy.exc import OperationalError
+
+from tests.ports import kept_ports
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -45,7 +46,7 @@ def mariadb() -> Iterator[URL]:
     """A MariaDB server with an empty database `pinterest_data`, reached over TCP as a plain user."""
     server, installer = _program("mariadbd"), _program("mariadb-install-db")
     # Not pytest's own folder: the path of a socket holds about 100 characters at most.
-    with tempfile.TemporaryDirectory(prefix="mariadb-") as name:
+    with tempfile.TemporaryDirectory(prefix="mariadb-") as name, kept_ports(1) as (port,):
         folder = Path(name)
         data, user = folder / "data", f"--user={getpass.getuser()}"
         subprocess.run(
@@ -53,7 +54,6 @@ def mariadb() -> Iterator[URL]:
             check=True,
             capture_output=True,
         )
-        port = _free_port()
         options = [f"--datadir={data}", f"--socket={folder / 'socket'}", f"--pid-file={folder / 'pid'}", user]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
@@ -77,12 +77,6 @@ def _program(name: str) -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return found
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

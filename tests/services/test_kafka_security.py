@@ -2,10 +2,9 @@
 
 import base64
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from pinterest_pipeline.eventlog.kafka import KafkaEventLog
 from pinterest_pipeline.eventlog.partitioners import kafka_partition
 from tests.command import pinpipe
 from tests.conftest import CACHE
+from tests.ports import kept_ports
 
 pytestmark = pytest.mark.services
 
@@ -62,23 +62,21 @@ def write_pem(path: Path, certificate: trustme.LeafCert) -> None:
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + chain)
 
 
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        probes = [held.enter_context(closing(socket.socket())) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+@pytest.fixture(scope="module")
+def ports() -> Iterator[list[int]]:
+    """Those of the listeners."""
+    with kept_ports(3) as kept:
+        yield kept
 
 
 @pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+def secured(tmp_path_factory: pytest.TempPathFactory, ports: list[int]) -> Iterator[Secured]:
     folder = tmp_path_factory.mktemp("secured")
     authority, strangers = trustme.CA(), trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
     strangers.cert_pem.write_to_path(folder / "strangers.pem")
     write_pem(folder / "server.pem", authority.issue_cert("127.0.0.1", common_name="broker"))
     write_pem(folder / "client.pem", authority.issue_cert("client.test", common_name="client"))
-    ports = free_ports(3)
     scram = "org.apache.kafka.common.security.scram.ScramLoginModule"
     tokens = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
     node = Node(
