@@ -17,12 +17,16 @@ from pinterest_pipeline.sink.shape import Shape
 from pinterest_pipeline.sink.worker import Sink
 from tests.unit.sink.sample import GROUP, TOPIC, Clock
 
-SESSION_SECONDS = 0.5
+
+@pytest.fixture
+def session_seconds() -> float:
+    """So short that a sink that is left behind is followed soon."""
+    return 0.5
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Iterator[EventLog]:
-    log = SqliteEventLog(tmp_path / "log.sqlite", kafka_partition, 2**20, session_seconds=SESSION_SECONDS)
+def log(tmp_path: Path, session_seconds: float) -> Iterator[EventLog]:
+    log = SqliteEventLog(tmp_path / "log.sqlite", kafka_partition, 2**20, session_seconds=session_seconds)
     log.create(TOPIC, 1)
     yield log
     log.close()

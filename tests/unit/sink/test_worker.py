@@ -21,6 +21,9 @@ from pinterest_pipeline.sink.worker import Sink
 from tests.unit.sink.conftest import MakeSink
 from tests.unit.sink.sample import GROUP, TOPIC, Clock, append, committed, landed, numbers, objects, until
 
+STEADY = pytest.mark.parametrize("session_seconds", [45.0])
+"""No slow commit ends a session: what is said is said of members that stay."""
+
 
 def key(start: int) -> str:
     return ObjectName(TOPIC, 0, start).key("topics")
@@ -77,6 +80,7 @@ def test_a_new_sink_goes_on_where_the_last_one_committed(
     assert landed(store) == [[0, 1], [2, 3]]
 
 
+@STEADY
 def test_stopping_lands_what_was_read(log: EventLog, store: ObjectStore, make_sink: MakeSink) -> None:
     append(log, *numbers(3))
     sink = make_sink()
@@ -164,6 +168,7 @@ def test_a_member_that_was_put_out_and_comes_back_lands_nothing_twice(
     assert [offset for offsets in landed(store) for offset in offsets] == list(range(8))
 
 
+@STEADY
 def test_several_members_share_the_partitions(log: EventLog, store: ObjectStore, clock: Clock) -> None:
     log.create("many", 4)
     rules = Rules(GROUP, "s", (), "m.ny", Shape(), Rotation(2, 2**20, 10.0))
@@ -271,6 +276,7 @@ def test_a_store_that_is_away_is_asked_again(
     assert landed(store) == [[0, 1], [2, 3]]
 
 
+@STEADY
 def test_a_sink_runs_until_it_is_told_to_stop(log: EventLog, store: ObjectStore, make_sink: MakeSink) -> None:
     append(log, *numbers(5))
     stop = threading.Event()
