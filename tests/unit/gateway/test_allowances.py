@@ -3,8 +3,9 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import Future
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,13 @@ from tests.asking import Asking
 from tests.unit.gateway.conftest import ALL, KAFKA, ONE, STREAM, TOPIC, Client, MakeKey, bearer
 
 PUT = b'{"Data":1,"PartitionKey":"k"}'
+NOON = datetime(2026, 3, 4, 12, tzinfo=UTC).timestamp()
+
+
+@pytest.fixture(autouse=True)
+def _noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No rate grows and no day ends between two requests."""
+    monkeypatch.setattr(access, "time", SimpleNamespace(time=lambda: NOON))
 
 
 def test_a_key_opens_what_its_scopes_say(guarded: Client, make_key: MakeKey) -> None:
@@ -74,7 +82,7 @@ def test_a_plan_that_is_used_up_is_429_with_a_time(guarded: Client, make_key: Ma
     assert guarded.get("/streams", few).status_code == 200
     over = guarded.get("/streams", few)
     assert (over.status_code, over.json()["__type"]) == (429, "LimitExceededException")
-    assert 1 <= int(over.headers["retry-after"]) <= 86_400
+    assert int(over.headers["retry-after"]) == 43_200
 
 
 def test_keys_of_a_new_file_are_not_charged_with_what_others_used(
