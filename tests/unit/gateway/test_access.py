@@ -218,7 +218,7 @@ SEGMENTS = st.sampled_from(
     segments=st.lists(SEGMENTS, max_size=7),
     method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE"]),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_no_path_is_answered_without_a_key(guarded: Client, segments: list[str], method: str) -> None:
     raw = "/" + "/".join(segments)
     answers: list[Any] = []
