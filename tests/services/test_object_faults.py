@@ -78,12 +78,17 @@ def test_what_is_read_through_a_fault_is_whole(
 
 @pytest.mark.parametrize("fault", [*NOT_CARRIED_OUT, Fault.HANG])
 def test_a_fault_that_does_not_pass_is_said_and_nothing_is_there(
-    behind: ObjectSettings, direct: ObjectStore, proxy: FaultProxy, fault: Fault, tmp_path: Path
+    behind: ObjectSettings,
+    store: ObjectStore,
+    direct: ObjectStore,
+    proxy: FaultProxy,
+    fault: Fault,
+    tmp_path: Path,
 ) -> None:
-    store = open_store(behind.model_copy(update={"retry_seconds": 1.0, "timeout_seconds": 0.3}), tmp_path)
+    hasty = open_store(behind.model_copy(update={"retry_seconds": 1.0, "timeout_seconds": 0.3}), tmp_path)
     proxy.fail(fault, times=None)
     with pytest.raises(Unavailable, match="does not answer"):
-        store.put_if_absent("a", CONTENT)
+        hasty.put_if_absent("a", CONTENT)
     assert direct.head("a") is None
     proxy.heal()
     assert store.put_if_absent("a", CONTENT)
