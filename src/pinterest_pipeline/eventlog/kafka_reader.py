@@ -7,6 +7,7 @@ Offsets without a record (of compacted topics, of the markers of transactions) a
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -66,6 +67,7 @@ class Reader:
             cursor = self._borrowed((topic, partition), offset)
             try:
                 records = cursor.read(max_records, max_bytes)
+                self._check(cursor, records)
             except _Moved:
                 cursor.close()
             except BaseException:
@@ -80,19 +82,29 @@ class Reader:
         """The cursor that stands at this offset, else a new one.
 
         A new one is ready in 10 ms; to move an old one takes until its fetch under way ends, half a second.
-        What an old one has at hand is of the topic that had the name then.
         """
-        topic, partition = part
-        known = self._admin.found(topic)
         with self._lock:
             cursor = self._idle.pop(part, None)
-        if cursor is not None and (cursor.topic_id, cursor.next) == (str(known.topic_id), offset):
+        if cursor is not None and cursor.next == offset:
             return cursor
         if cursor is not None:
             cursor.close()
+        topic, partition = part
+        known = self._admin.found(topic)
         if partition not in {one.id for one in known.partitions}:
             raise UnknownPartition(topic, partition)
         return _Cursor(self._clients, self._admin, part, str(known.topic_id), offset, self._seconds)
+
+    def _check(self, cursor: "_Cursor", records: Sequence[StoredRecord]) -> None:
+        """Raises _Moved when what a cursor had at hand, or passed over, is of an earlier topic of that name.
+
+        Asked after reading: an id that is the same then was so all the time.
+        """
+        was_used, cursor.is_used = cursor.is_used, True
+        if not was_used or not (records or cursor.has_passed_over):
+            return
+        if str(self._admin.found(cursor.part[0]).topic_id) != cursor.topic_id:
+            raise _Moved
 
     def _returned(self, cursor: "_Cursor") -> None:
         extra = [cursor]
@@ -122,6 +134,7 @@ class _Cursor:
         self.part = part
         self.topic_id = topic_id
         self.next = offset
+        self.is_used = False
         self._clients = clients
         self._admin = admin
         self._seconds = seconds
@@ -136,6 +149,11 @@ class _Cursor:
         except BaseException:
             self._consumer.close()
             raise
+
+    @property
+    def has_passed_over(self) -> bool:
+        """Whether the last offsets before the end had no record."""
+        return self.next < self._ended_at
 
     def read(self, max_records: int, max_bytes: int) -> list[StoredRecord]:
         records: list[StoredRecord] = []
