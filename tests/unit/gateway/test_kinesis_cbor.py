@@ -123,6 +123,19 @@ def test_bodies_that_are_no_request(kinesis: Asking, body: bytes) -> None:
     assert error(sent(kinesis, "DescribeStream", body))[:2] == (400, "SerializationException")
 
 
+@pytest.mark.parametrize("item", [b"\x80", b"\xa0", b"\x01", b"\x18\x20", b"\x40", b"\x7f\xff"])
+def test_a_body_of_many_small_items_is_refused_before_any_is_made(kinesis: Asking, item: bytes) -> None:
+    """10 MB of empty lists kept the gateway busy for seconds and took gigabytes."""
+    answer = sent(kinesis, "PutRecords", b"\x9f" + 20_000 * item + b"\xff")
+    assert error(answer)[:2] == (400, "SerializationException")
+    assert "more than 10,000 items" in error(answer)[2]
+
+
+def test_bytes_are_one_item_however_many_they_are(kinesis: Asking, stream: str) -> None:
+    records = [{"Data": bytes(range(256)) * 30, "PartitionKey": 200 * "k"} for _ in range(500)]
+    assert ok(kinesis, "PutRecords", StreamName=stream, Records=records)["FailedRecordCount"] == 0
+
+
 @given(st.sampled_from(["PutRecords", "GetShardIterator", "CreateStream"]), st.binary(max_size=60))
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_whatever_the_bytes_are_they_are_answered(kinesis: Asking, operation: str, body: bytes) -> None:
