@@ -33,7 +33,7 @@ def page_of(text: str) -> Page | Fault:
     """The page of a token, also of one that has expired."""
     try:
         return _pages.decode(base64.b64decode(text, altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError, msgspec.DecodeError):
+    except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
         return Fault(INVALID_ARGUMENT, "NextToken is not one that was given here.")
 
 

@@ -1,5 +1,6 @@
 """Kinesis' own API: streams and their shards, by the model of AWS and a clock that the tests set."""
 
+import base64
 import itertools
 from typing import Any
 
@@ -81,6 +82,13 @@ def test_streams_are_listed_page_by_page(kinesis: Asking, wire_log: SqliteStream
     clock.now += 300_001
     kinesis.error("ListStreams", "ExpiredNextTokenException", NextToken=first["NextToken"])
     kinesis.error("ListStreams", "InvalidArgumentException", NextToken="x")
+
+
+def test_a_token_that_is_nested_too_deeply_is_not_ours(kinesis: Asking) -> None:
+    deep = b'[1,"s","s",1,{"Type":"AT_LATEST","a":' + 2_000 * b"[" + 2_000 * b"]" + b"}]"
+    token = base64.urlsafe_b64encode(deep).decode()
+    for operation in ("ListStreams", "ListShards"):
+        kinesis.error(operation, "InvalidArgumentException", NextToken=token)
 
 
 def test_a_stream_is_named_by_name_or_arn(kinesis: Asking, stream: str) -> None:
