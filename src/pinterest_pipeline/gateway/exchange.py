@@ -218,9 +218,10 @@ async def read_body(request: Request, most: int) -> bytes | Fault:
 
     A guard may have read it before the handler does.
     """
-    if (known := request.scope.get("whole_body")) is not None:
-        return known  # type: ignore[no-any-return] # set below
     too_large = Fault(TOO_LARGE, f"the body is larger than {most} bytes")
+    known: bytes | None = request.scope.get("whole_body")  # set below
+    if known is not None:
+        return known if len(known) <= most else too_large
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > most:
         return too_large

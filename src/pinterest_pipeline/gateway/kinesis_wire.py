@@ -37,6 +37,11 @@ from pinterest_pipeline.gateway.shard_reading import place_of
 
 _TARGET: Final = "Kinesis_20131202."
 _LISTED_STREAMS: Final = 100
+_SMALL_BYTES: Final = 2**20
+"""The largest request without data that AWS' bounds allow, 200 tags all of whose characters are escaped, is
+smaller. A decoder makes everything first and counts it then: ten megabytes of tags would take a second."""
+
+_WITH_DATA: Final = (asked.PutRecord, asked.PutRecords)
 
 Done: TypeAlias = Any
 """A Fault, a body to answer with, such a body Counted, or None for an answer without one."""
@@ -95,10 +100,12 @@ class KinesisWire:
         ]
 
     def _handler(self, action: _Action) -> Handler:
-        read = _reader(action.type)
+        read, most = _reader(action.type), self._settings.max_body_bytes
+        if action.type not in _WITH_DATA:
+            most = min(most, _SMALL_BYTES)
 
         async def handle(request: Request) -> Answer | Fault:
-            body = await self._body(request, read)
+            body = await self._body(request, read, most)
             name = body if isinstance(body, Fault) else action.of(body)
             if isinstance(name, Fault):
                 return name
@@ -109,10 +116,10 @@ class KinesisWire:
 
         return handle
 
-    async def _body(self, request: Request, read: "_Read") -> Any:
+    async def _body(self, request: Request, read: "_Read", most: int = _SMALL_BYTES) -> Any:
         """The request in the body, or what is wrong with it."""
         kind = content_type(request)
-        body = content_fault(kind, _MEDIA) or await read_body(request, self._settings.max_body_bytes)
+        body = content_fault(kind, _MEDIA) or await read_body(request, most)
         return body if isinstance(body, Fault) else read(body, kind)
 
     async def _list_streams(self, request: Request) -> Answer | Fault:

@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import json
 from typing import Any
 
 import pytest
@@ -110,6 +111,17 @@ def test_tags(kinesis: Asking, stream: str) -> None:
     assert rest == {"Tags": [{"Key": "b", "Value": "2"}], "HasMoreTags": False}
     many = {str(number): "" for number in range(49)}
     kinesis.error("AddTagsToStream", "LimitExceededException", StreamName=stream, Tags=many)
+
+
+def test_only_a_request_with_data_may_be_large(kinesis: Asking, stream: str) -> None:
+    """Ten megabytes of tags were all made into objects before they were counted: others waited a second."""
+    tags = {f"{number:x}": "" for number in range(120_000)}
+    body = json.dumps({"StreamName": stream, "Tags": tags}).encode()
+    answer = kinesis.raw("AddTagsToStream", body)
+    assert (answer.status_code, answer.json()["__type"]) == (400, "RequestEntityTooLargeException")
+    most = {"😀" * 125 + f"{number:03}": "😀" * 256 for number in range(200)}
+    message = kinesis.error("AddTagsToStream", "LimitExceededException", StreamName=stream, Tags=most)
+    assert "50 tags" in message
 
 
 def test_retention(kinesis: Asking, stream: str, clock: Clock) -> None:
