@@ -1,11 +1,12 @@
 """A stream of records into a topic, and its receipts out: each as soon as its record is durable.
 
-What one chunk of the body holds is appended together. Records that wait for their receipts, and receipts
+What one piece of a chunk of the body holds is appended together, and between two pieces others have their
+turn: a chunk may hold tens of thousands of objects. Records that wait for their receipts, and receipts
 that the client has not taken, are bounded: at the bound no more of the body is read.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Final
@@ -23,6 +24,9 @@ from pinterest_pipeline.gateway.v3_records import Sendable, V3Receipt, receipt, 
 
 _RECORD_COST: Final = 500
 """Bytes that a record under way takes beside its own, about."""
+
+_PIECE_BYTES: Final = 2**15
+_PIECE_RECORDS: Final = 500
 
 Outcomes = list[V3Receipt | Fault]
 
@@ -88,6 +92,7 @@ class RecordStream:
             while (sent := await self._sent.get()) is not None:
                 yield await self._outcomes(sent)
                 self._window.give(sent.size)
+                await asyncio.sleep(0)  # thousands may be there, and nothing else waits before all are sent
         finally:
             reading.cancel()
             with suppress(asyncio.CancelledError):
@@ -122,8 +127,8 @@ class RecordStream:
         """Submit all that the body holds; what ends it before its end."""
         objects = ObjectStream()
         async for chunk in self._request.stream():
-            for together in self._together(objects.feed(chunk)):
-                await self._submit(together)
+            for start in range(0, len(chunk), _PIECE_BYTES):
+                await self._submit_all(objects.feed(chunk[start : start + _PIECE_BYTES]))
             if objects.broken:
                 return Fault(NOT_JSON, f"record {self._number} is no JSON object; nothing after it is read")
             if objects.held > self._max_bytes:
@@ -134,11 +139,13 @@ class RecordStream:
             return Fault(NOT_JSON, f"the body ends within record {self._number}")
         return None if self._number else Fault(MISSING_VALUE, "the body holds no record")
 
-    def _together(self, objects: list[bytes]) -> Iterable[list[bytes]]:
-        """One request of the log for all of them; with a key, each is one that may come again."""
-        if self._once is None:
-            return [objects] if objects else []
-        return ([each] for each in objects)
+    async def _submit_all(self, objects: list[bytes]) -> None:
+        """In requests of the log for many of them; with a key, each is one that may come again."""
+        together = _PIECE_RECORDS if self._once is None else 1
+        for start in range(0, len(objects), together):
+            await self._submit(objects[start : start + together])
+            if len(objects) > _PIECE_RECORDS:
+                await asyncio.sleep(0)
 
     async def _submit(self, objects: list[bytes]) -> None:
         """Append the good ones of these together; a wrong one stands where it stood."""

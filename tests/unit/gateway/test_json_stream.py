@@ -37,6 +37,37 @@ def test_byte_by_byte() -> None:
     assert found == [b'{"a":"\\"}\\\\"}', b'{"b":{"c":"{"}}']
 
 
+def ends(body: str) -> list[int]:
+    """Where the objects of a body end that begins with one, character by character."""
+    found, depth, in_text, escaped = [], 0, False, False
+    for place, character in enumerate(body, 1):
+        if not depth and character not in "{ ":
+            break
+        if in_text:
+            in_text = escaped or character != '"'
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            in_text = True
+        elif character in "{}":
+            depth += 1 if character == "{" else -1
+            found += [place] if not depth else []
+    return found
+
+
+@given(st.text(alphabet='{}{}{}"\\ a[', max_size=60), st.lists(st.integers(0, 60), max_size=12))
+def test_braces_and_texts_decide_also_where_nothing_is_valid(rest: str, cuts: list[int]) -> None:
+    body = "{" + rest
+    places = sorted({0, len(body), *(cut for cut in cuts if cut < len(body))})
+    stream = ObjectStream()
+    found = [
+        one for start, end in itertools.pairwise(places) for one in stream.feed(body[start:end].encode())
+    ]
+    expected = ends(body)
+    assert [one.decode().strip() for one in found] == [
+        body[start:end].strip() for start, end in itertools.pairwise([0, *expected])
+    ]
+
+
 def test_what_is_no_object_ends_the_stream_after_the_ones_before_it() -> None:
     for wrong in (b"[1]", b"7", b'"text"', b"}", b",", b"null", b"\xef\xbb\xbf{}"):
         stream = ObjectStream()

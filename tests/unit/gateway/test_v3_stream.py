@@ -127,6 +127,35 @@ def test_records_may_be_cut_anywhere_and_receipts_keep_their_order(run: Run, top
         assert values == list(range(partition, 50, 2))
 
 
+def test_others_have_their_turn_while_a_chunk_of_many_records_is_appended(
+    run: Run, topics: SqliteEventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a chunk were one request of the log: for 130 kB of `{}` others waited for 0.7 s."""
+    append, requests, turns = topics.append, [], 0
+
+    def noted(topic: str, records: Sequence[Record], once: Once | None = None) -> Any:
+        requests.append((len(records), turns))
+        return append(topic, records, once)
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def talk(exchange: Exchange) -> None:
+        beside = asyncio.create_task(others())
+        exchange.send(b"{}" * 5_000, more=False)
+        await exchange.hear()
+        assert codes(await exchange.rest()) == [200] * 5_000
+        beside.cancel()
+
+    monkeypatch.setattr(topics, "append", noted)
+    run(talk)
+    assert [count for count, _ in requests] == [500] * 10
+    assert len({turn for _, turn in requests}) == 10
+
+
 def test_a_bad_record_has_its_own_receipt_and_the_next_goes_on(run: Run, topics: SqliteEventLog) -> None:
     async def talk(exchange: Exchange) -> None:
         await exchange.hear()
