@@ -57,7 +57,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(transport)
-        self._joined: Any = Joined(transport)
+        self._joined: Any = Joined(transport, self._close)
         excess = len(self.connections) - self._limits.max_connections
         if excess > _SPARE_CONNECTIONS:
             transport.abort()
@@ -206,6 +206,13 @@ class Protocol(HttpToolsProtocol):
             self._enter(Phase.BODY)
         elif self.cycle.response_complete:
             self._enter(Phase.HEAD if self._began else Phase.NEXT)
+
+    def _close(self) -> None:
+        """Close behind the last answer; while its request is still sent, as behind a refusal."""
+        if self._in_body and not self.pipeline:
+            self._refusal = b""
+        else:
+            self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         task = self.loop.create_task(cycle.run_asgi(app))

@@ -1,6 +1,7 @@
 """Answers on their way to the transport, and what the parser has against a request."""
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 
 import httptools
@@ -10,10 +11,14 @@ from pinterest_pipeline.gateway.error_codes import BAD_REQUEST, Fault
 
 
 class Joined:
-    """A transport that sends the head of an answer with what comes next: one system call, one packet."""
+    """A transport that sends the head of an answer with what comes next: one system call, one packet.
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    `close` is called behind the last answer.
+    """
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
         self._transport = transport
+        self._close = close
         self._head = b""
         self.is_closing = transport.is_closing
 
@@ -31,7 +36,7 @@ class Joined:
 
     def close(self) -> None:
         self.flush()
-        self._transport.close()
+        self._close()
 
 
 class Refused(Exception):

@@ -1,7 +1,9 @@
 """What a client may send on one connection, byte by byte, against a server on loopback."""
 
 import json
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -169,6 +171,17 @@ def test_an_address_too_long(server: Served, size: int) -> None:
     received = server.say(b"GET /topics/" + b"a" * size + b" HTTP/1.1\r\nHost: a\r\n\r\n")
     assert statuses(received) in ([414], [431])
     assert size > 400 or statuses(received) == [414]
+
+
+def test_an_answer_before_its_body_is_seen_though_it_is_the_last_one(tmp_path: Path) -> None:
+    """Closed on a client that still sends, the connection was reset, and the answer lost with it."""
+    request = post(b"Content-Length: 3000000", b"Connection: close").replace(b"kafka.json", b"kafka.none")
+    with served(tmp_path) as large, large.connect() as connection:
+        connection.sendall(request)
+        connection.recv(1, socket.MSG_PEEK)
+        for _ in range(30):
+            connection.sendall(b"x" * 100_000)
+        assert statuses(until_closed(connection)) == [415]
 
 
 def test_an_announced_body_too_large_is_refused_before_it_is_sent(server: Served) -> None:
