@@ -25,7 +25,7 @@ from pinterest_pipeline.gateway.error_codes import (
     Fault,
 )
 from pinterest_pipeline.gateway.limits import FULL, Hold, Limits, Phase
-from pinterest_pipeline.gateway.wire import Joined, Refused, fault_of, message
+from pinterest_pipeline.gateway.wire import Joined, Refused, fault_of, last_unless_asked, message
 
 _PIECE: Final = 16_384  # what is fed to the parser at once; it bounds how far over a limit one can be
 _MAX_PIPELINED: Final = 64
@@ -215,6 +215,8 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if cycle.waiting_for_100_continue:
+            app = last_unless_asked(cycle, app)
         task = self.loop.create_task(cycle.run_asgi(app))
         self.tasks.add(task)
         task.add_done_callback(self._done)

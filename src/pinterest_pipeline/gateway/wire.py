@@ -5,6 +5,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 import httptools
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from pinterest_pipeline.gateway import responses
 from pinterest_pipeline.gateway.error_codes import BAD_REQUEST, Fault
@@ -37,6 +39,23 @@ class Joined:
     def close(self) -> None:
         self.flush()
         self._close()
+
+
+def last_unless_asked(cycle: RequestResponseCycle, app: ASGIApp) -> ASGIApp:
+    """The application of a client that waits to be asked for its body: unasked, it gets its last answer.
+
+    Whether such a client sends its body behind an answer nobody knows; its next request would be read as one.
+    """
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_last(message: Message) -> None:
+            if cycle.waiting_for_100_continue and cycle.more_body:
+                cycle.keep_alive = False
+            await send(message)
+
+        await app(scope, receive, send_last)
+
+    return answer
 
 
 class Refused(Exception):

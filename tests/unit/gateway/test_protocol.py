@@ -206,6 +206,17 @@ def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(server: Served) -
         assert statuses(until_closed(connection)) == [200]
 
 
+def test_a_client_that_was_not_asked_for_its_body_gets_its_last_answer(server: Served) -> None:
+    """It may leave its body out: its next request was read in place of it, and never answered."""
+    waiting = b"Content-Length: 25\r\nExpect: 100-continue\r\n\r\n"
+    received = server.say(b"POST /topics/pin HTTP/1.1\r\nHost: a\r\n" + waiting)
+    assert statuses(received) == [415]
+    assert b"\r\nconnection: close\r\n" in received
+    with server.connect() as connection:
+        connection.sendall(post(b"Content-Length: 25", b"Expect: 100-continue", body=ONE) + SECOND)
+        assert statuses(until_closed(connection)) == [100, 200, 200]
+
+
 def test_a_body_nobody_asked_for_does_not_disturb_the_next_request(server: Served) -> None:
     wrong_media = b"POST /topics/pin HTTP/1.1\r\nHost: a\r\nContent-Length: 25\r\n\r\n"
     with server.connect() as connection:
