@@ -45,6 +45,7 @@ class Protocol(HttpToolsProtocol):
         self._on_refusal = limits.on_refusal
         self._held: deque[Hold] = deque()
         """What each request under way holds of the budget, the first one first."""
+        self._answering: RequestResponseCycle | None = None
         self._refusal: bytes | None = None
         self._began = False
         self._in_body = False
@@ -66,6 +67,9 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self._answering is not None:  # uvicorn tells the newest request alone
+            self._answering.disconnected = not self._answering.response_complete
+            self._answering.message_event.set()
         while self.pipeline:  # never begun, and never to be
             self.pipeline.popleft()
             self._held.pop().resize(0)
@@ -217,6 +221,7 @@ class Protocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         if cycle.waiting_for_100_continue:
             app = last_unless_asked(cycle, app)
+        self._answering = cycle
         task = self.loop.create_task(cycle.run_asgi(app))
         self.tasks.add(task)
         task.add_done_callback(self._done)
