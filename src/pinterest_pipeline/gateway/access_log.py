@@ -114,12 +114,12 @@ class AccessLog:
             _logger.warning("%s; %d lines are lost so far", error.problem, self._lost)
 
     def _append(self, text: bytes) -> None:
-        """Raises SettingError when the file cannot be written."""
-        if self._target == STANDARD_ERROR:
-            sys.stderr.buffer.write(text)
-            sys.stderr.buffer.flush()
-            return
+        """Raises SettingError when they cannot be written."""
         try:
+            if self._target == STANDARD_ERROR:
+                sys.stderr.buffer.write(text)
+                sys.stderr.buffer.flush()
+                return
             file = os.open(self._target, os.O_WRONLY | os.O_CREAT | os.O_APPEND, _FOR_OWNER)
             try:
                 os.write(file, text)

@@ -1,5 +1,11 @@
+import errno
+import io
 import logging
+import os
+import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -105,3 +111,32 @@ def test_standard_error_is_a_place_too(capfdbinary: Any) -> None:
     log.refused(Fault(TIMEOUT, "too slow"), "")
     log.close()
     assert msgspec.json.decode(capfdbinary.readouterr().err)["status"] == 408
+
+
+class Full(io.BytesIO):
+    """A file on a disk that has no room."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_standard_error_that_fails_costs_lines_and_not_the_log(
+    capfdbinary: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread that writes ended with the error, and no line was ever written again."""
+    lost = threading.Event()
+
+    def heard(_: logging.LogRecord) -> bool:
+        lost.set()
+        return True
+
+    caplog.handler.addFilter(heard)
+    log = AccessLog("-")
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", SimpleNamespace(buffer=Full()))
+        log.refused(Fault(TIMEOUT, "lost"), "")
+        assert lost.wait(20)
+    log.refused(Fault(TIMEOUT, "kept"), "")
+    log.close()
+    assert "1 lines are lost" in caplog.text
+    assert msgspec.json.decode(capfdbinary.readouterr().err)["refused"] == "kept"
