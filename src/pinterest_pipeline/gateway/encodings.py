@@ -21,12 +21,21 @@ _HOW: Final = {
 }
 _SHOWN: Final = 5
 _LEVELS: Final = 4
-_IN_BASE64: Final = re.compile(
-    rb"(?:[A-Za-z0-9+/_-]{4})+(?:[A-Za-z0-9+/_-]{2,3}={1,2})?|[A-Za-z0-9+/_-]{2,3}={1,2}"
-)
+_IN_BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]++={0,2}")
 _FIRST_IN_BASE64: Final = (b"e", b"W", b"I", b"Z", b"V", b"S")
 """How base64 of what begins with `{`, `[` or a quote begins, and base64 of that."""
 
+_TEXTS: Final = re.compile(rb'(?:\[[ \t\n\r]*+)?"')
+"""How a text begins, and a list of texts."""
+
+
+class _Body(msgspec.Struct):
+    """What is looked at of a body; of the rest, which may be megabytes of small things, nothing is made."""
+
+    records: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+
+
+_body: Final = msgspec.json.Decoder(str | _Body)
 _text: Final = msgspec.json.Decoder(str)
 _any: Final = msgspec.json.Decoder(msgspec.Raw)
 
@@ -45,15 +54,13 @@ def hint(values: Iterable[bytes | None]) -> str | None:
 def hint_of_body(body: bytes) -> str | None:
     """Why a body that is no request is none, if it is one that was encoded twice."""
     try:
-        whole = msgspec.json.decode(body)
+        whole = _body.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if isinstance(whole, str) and _is_json(whole.encode()):
-        return f"the body is {_JSON}; {_HOW[_JSON]} (in Python's requests: json=payload)"
-    records = whole.get("records") if isinstance(whole, dict) else None
-    if isinstance(records, str) or (
-        isinstance(records, list) and any(isinstance(one, str) for one in records)
-    ):
+    if isinstance(whole, str):
+        if _is_json(whole.encode()):
+            return f"the body is {_JSON}; {_HOW[_JSON]} (in Python's requests: json=payload)"
+    elif _TEXTS.match(memoryview(whole.records)):
         return "what 'records' holds is text; send a list of objects, encoded once with all of the body"
     return None
 
@@ -67,7 +74,7 @@ def _twice(value: bytes, levels: int = _LEVELS) -> str | None:
             inner, kind = _text.decode(value).encode(), _JSON
         except (msgspec.DecodeError, UnicodeError):
             return None
-    elif value[:1] in _FIRST_IN_BASE64 and _IN_BASE64.fullmatch(value):
+    elif value[:1] in _FIRST_IN_BASE64 and len(value) % 4 == 0 and _IN_BASE64.fullmatch(value):
         try:
             inner, kind = base64.b64decode(value.translate(_STANDARD)), _BASE64
         except binascii.Error:
