@@ -100,7 +100,7 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        counted = _Counted(receive, send)
+        counted = _Counted(receive, send, has_body=scope["method"] != "HEAD")
         request = Request(scope, counted.receive)
         records = await self._answer(request, scope, counted)
         exchange = Exchange(
@@ -139,9 +139,11 @@ class Endpoint:
 class _Counted:
     """The messages of an exchange, whose bytes are counted."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, *, has_body: bool) -> None:
+        """`has_body` says whether the server sends the body of the answer: of HEAD it sends none."""
         self._receive = receive
         self._send = send
+        self._has_body = has_body
         self.status = 0
         self.bytes_in = 0
         self.bytes_out = 0
@@ -154,7 +156,7 @@ class _Counted:
     async def send(self, message: Message) -> None:
         if "status" in message:
             self.status = message["status"]
-        else:
+        elif self._has_body:
             self.bytes_out += len(message.get("body", b""))
         await self._send(message)
 

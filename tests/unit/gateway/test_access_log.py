@@ -63,6 +63,14 @@ def test_each_request_is_one_line(logged: Any) -> None:
     assert (refused["status"], refused["refused"], refused["remote"]) == (408, "too slow", "192.0.2.1")
 
 
+def test_a_body_that_only_its_head_is_asked_of_is_not_counted(logged: Any) -> None:
+    client, log, path = logged
+    answer = client.ask("HEAD", "/topics")
+    log.close()
+    assert int(answer.headers["content-length"]) > 0
+    assert "bytes_out" not in lines(path)[0]
+
+
 def test_nobody_writes_a_line_of_his_own(logged: Any) -> None:
     client, log, path = logged
     for name in ("%0A%7B%22status%22:1%7D", "%1B%5B2J", "%C2%9B2J", "%E2%80%A8", '"x"', "a" * 5_000):
