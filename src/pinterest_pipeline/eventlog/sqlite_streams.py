@@ -45,7 +45,11 @@ class SqliteStreamLog(SqliteEventLog):
     ) -> None:
         # First: what cannot be opened leaves no thread of the log's.
         self._limits = ShardLimits(path.with_name(f"{path.name}-limits")) if limits else None
-        super().__init__(path, _no_partitioner, max_record_bytes, session_seconds=session_seconds)
+        try:
+            super().__init__(path, _no_partitioner, max_record_bytes, session_seconds=session_seconds)
+        except BaseException:
+            self._close_limits()
+            raise
         self._transition_ms = int(transition_seconds * 1000)
         self._clock = clock
         self._trimmer = Trimmer(self._writer, clock)
@@ -284,6 +288,9 @@ class SqliteStreamLog(SqliteEventLog):
 
     def close(self) -> None:
         super().close()
+        self._close_limits()
+
+    def _close_limits(self) -> None:
         if self._limits is not None:
             self._limits.close()
             self._limits = None

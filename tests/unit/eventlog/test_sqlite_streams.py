@@ -371,3 +371,11 @@ def test_limits_that_cannot_be_opened_leave_nothing_open(tmp_path: Path) -> None
     with pytest.raises(Unavailable, match="Is a directory"):
         SqliteStreamLog(path, 2**20, limits=True)
     assert open_below(tmp_path) == []
+
+
+def test_a_log_that_cannot_be_opened_leaves_its_limits_closed(tmp_path: Path) -> None:
+    path = tmp_path / "streams.sqlite"
+    path.write_bytes(b"something else, as long as the head of a file of SQLite's" * 20)
+    with pytest.raises(BadInput):
+        SqliteStreamLog(path, 2**20, limits=True)
+    assert not [file for file in open_below(tmp_path) if file.name.endswith("-limits")]
