@@ -33,6 +33,7 @@ PipelineError            says what was wrong, what was found, what to do; carrie
 """
 
 import errno
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -205,3 +206,10 @@ def is_disk_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return any(text in str(error).lower() for text in NO_SPACE_TEXTS)
+
+
+def unusable(path: Path, error: OSError) -> PipelineError:
+    """What it means that the system does not let us use a file."""
+    if is_disk_full(error):
+        return DiskFull(f"the disk of {path} is full", "free some space")
+    return Unavailable(f"{path} cannot be used: {error.strerror}")

@@ -160,12 +160,11 @@ class Delivery:
 
     def __call__(self, error: KafkaError | None, message: Message) -> None:
         offset = message.offset()
-        if error is not None or offset is None:
-            self.refuse(message.value(), message.key(), error)
-            return
-        self._receipts.append(Receipt(self.partition, offset, message.timestamp()[1]))
-        if len(self._receipts) + len(self._refused) == len(self.indexes):
+        if error is None and offset is not None:
+            self._receipts.append(Receipt(self.partition, offset, message.timestamp()[1]))
             self._settle()
+        else:
+            self.refuse(message.value(), message.key(), error)
 
     def refuse(self, value: bytes | None, key: bytes | None, error: KafkaError | None) -> None:
         """Note what Kafka has against a record of this content; None: it is there, but nobody says where."""
@@ -174,11 +173,12 @@ class Delivery:
         else:
             refused = _UNTOLD if error is None else refusal(error)
         self._refused.append(((value, key), refused))
-        if len(self._receipts) + len(self._refused) == len(self.indexes):
-            self._settle()
+        self._settle()
 
     def _settle(self) -> None:
-        """Give each record its outcome, now that all are known."""
+        """Give each record its outcome once all are known."""
+        if len(self._receipts) + len(self._refused) < len(self.indexes):
+            return
         outcomes = self.request.outcomes
         received = sorted(self._receipts, key=_offset)
         for index, receipt in zip(self._received(), received, strict=True):

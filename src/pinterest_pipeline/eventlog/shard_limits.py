@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from pinterest_pipeline.errors import DiskFull, PipelineError, Unavailable, is_disk_full
+from pinterest_pipeline.errors import unusable
 
 RECORDS: Final = 1_000
 BYTES_IN: Final = 2**20
@@ -58,7 +58,7 @@ class ShardLimits:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise self._failure(error) from error
+            raise unusable(self._path, error) from error
         self._mine = threading.Lock()  # the lock of the file tells processes apart, not threads
 
     def admit(self, shard: int, sizes: Sequence[int], now_ms: int) -> list[bool]:
@@ -108,9 +108,4 @@ class ShardLimits:
                 finally:
                     fcntl.lockf(self._file, fcntl.LOCK_UN, _STATE.size, place)
         except OSError as error:
-            raise self._failure(error) from error
-
-    def _failure(self, error: OSError) -> PipelineError:
-        if is_disk_full(error):
-            return DiskFull(f"the disk of {self._path} is full", "free some space")
-        return Unavailable(f"{self._path} cannot be used: {error.strerror}")
+            raise unusable(self._path, error) from error

@@ -17,7 +17,7 @@ from typing import Final, Literal, NamedTuple, cast, get_args
 
 import msgspec
 
-from pinterest_pipeline.errors import DiskFull, PipelineError, SettingError, Unavailable, is_disk_full
+from pinterest_pipeline.errors import SettingError, unusable
 from pinterest_pipeline.gateway.error_codes import QUOTA_EXCEEDED, RATE_EXCEEDED, Fault
 
 Period = Literal["day", "week", "month"]
@@ -112,7 +112,7 @@ class Usage:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise self._failure(error) from error
+            raise unusable(self._path, error) from error
 
     def take(self, slot: int, key: str, plan: Plan, now: float) -> Fault | None:
         """Take a request out of the plan of the key of this id in this slot; returns why it cannot be.
@@ -132,13 +132,8 @@ class Usage:
             finally:
                 fcntl.lockf(self._file, fcntl.LOCK_UN, _STATE.size, place)
         except OSError as error:
-            raise self._failure(error) from error
+            raise unusable(self._path, error) from error
         return None
-
-    def _failure(self, error: OSError) -> PipelineError:
-        if is_disk_full(error):
-            return DiskFull(f"the disk of {self._path} is full", "free some space")
-        return Unavailable(f"{self._path} cannot be used: {error.strerror}")
 
     def _read(self, place: int, owner: bytes) -> Used:
         found = os.pread(self._file, _STATE.size, place)
