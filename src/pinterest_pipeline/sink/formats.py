@@ -12,7 +12,7 @@ import msgspec
 
 from pinterest_pipeline.eventlog.base import Headers, StoredRecord
 from pinterest_pipeline.records.codec import landed_line, open_object
-from pinterest_pipeline.sink.parquet import parquet_content
+from pinterest_pipeline.sink.parquet import check_row, parquet_content
 from pinterest_pipeline.sink.poison import Poison
 from pinterest_pipeline.sink.shape import NO_POSITIONS, Positions, Shape
 
@@ -21,6 +21,7 @@ Write = Callable[[StoredRecord], bytes]
 
 _JSON_CONVERTER: Final = "org.apache.kafka.connect.json.JsonConverter"
 _STRING_CONVERTER: Final = "org.apache.kafka.connect.storage.StringConverter"
+_PARQUET_FORMAT: Final = "io.confluent.connect.s3.format.parquet.ParquetFormat"
 _INSERT_FIELD: Final = "org.apache.kafka.connect.transforms.InsertField$Value"
 _encoder = msgspec.json.Encoder()
 _raw_decoder = msgspec.json.Decoder(msgspec.Raw)
@@ -29,6 +30,11 @@ _CODEC_EXTENSIONS: Final = {"none": "", "gzip": ".gz", "snappy": ".snappy", "zst
 
 def value_writer(topic: str, partition: int, shape: Shape) -> Write:
     """What writes values of one topic-partition."""
+    write = _line_writer(topic, partition, shape)
+    return _row_writer(write) if shape.format == "parquet" else write
+
+
+def _line_writer(topic: str, partition: int, shape: Shape) -> Write:
     if shape.format == "bytes":
         return lambda record: record.value or b""
     if shape.converter != "json":
@@ -102,6 +108,20 @@ def _positioned_writer(position: Write, *, keep: bool) -> Write:
         return opened + position(record)
 
     return (lambda record: landed_line(record.value, position(record))) if keep else strict
+
+
+def _row_writer(write: Write) -> Write:
+    """Lines that Parquet can take: a single other one would spoil the object of all."""
+
+    def row(record: StoredRecord) -> bytes:
+        line = write(record)
+        try:
+            check_row(line)
+        except msgspec.DecodeError as error:
+            raise Poison(f"the value is no row of Parquet: {error}", _PARQUET_FORMAT) from None
+        return line
+
+    return row
 
 
 def _not_an_object(value: bytes) -> Poison:

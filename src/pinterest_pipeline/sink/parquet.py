@@ -16,6 +16,11 @@ _row_decoder = msgspec.json.Decoder(dict[str, Any])
 Codec = Literal["none", "gzip", "snappy", "zstd"]
 
 
+def check_row(line: bytes) -> None:
+    """Raises msgspec.DecodeError for a line that is no row: no object, or with a number that no double holds."""
+    _row_decoder.decode(line)
+
+
 def parquet_content(lines: Sequence[bytes], codec: Codec) -> bytes:
     """The file as Parquet's `codec` packs it."""
     rows = [_row_decoder.decode(line) for line in lines]

@@ -132,6 +132,13 @@ def test_parquet_keeps_what_has_no_column_as_json() -> None:
     assert (second["a"], second["g"]) == ('"x"', True)
 
 
+@pytest.mark.parametrize("value", [b"5", b"[1]", b"null", b'{"a":1e400}', b'{"a":{"b":[-1e999]}}'])
+def test_a_record_that_is_no_row_of_parquet_is_set_aside(value: bytes) -> None:
+    found = built(Shape(format="parquet", positions=NO_POSITIONS, errors="all"), value, VALUES[0])
+    assert [(one.first, one.count) for one in found.objects] == [(41, 1)]
+    assert "no row of Parquet" in found.dead_letters[0].problem.problem
+
+
 def test_names_follow_their_settings() -> None:
     shape = Shape(topics_dir="a/b", file_delimiter="-", pad_width=3)
     assert list(contents(shape, *VALUES)) == ["a/b/t/partition=3/t-3-040.json"]
