@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pinterest_pipeline.eventlog.base import Part, StoredRecord
+from pinterest_pipeline.objects.base import MOST_KEY_BYTES
 from pinterest_pipeline.sink.formats import (
     headers_item,
     key_item,
@@ -88,6 +89,7 @@ class _Builder:
         self._shape = shape
         self._write = value_writer(*part, shape)
         self._encode = encoder(shape, wallclock_ms)
+        self._extension_bytes = _longest_extension(shape)
         self._groups: dict[str, _Group] = {}
         self._built = Built()
 
@@ -108,9 +110,8 @@ class _Builder:
         is_tombstone = record.value is None and shape.nulls == "write"
         value = b"" if is_tombstone else self._write(record)
         folder = shape.tombstone_folder if is_tombstone else self._encode(record)
-        if any(len(piece.encode()) > MOST_FOLDER_BYTES for piece in folder.split("/")):
-            reason = f"the folder {folder[:80]!r} is longer than {MOST_FOLDER_BYTES} bytes"
-            raise Poison(reason, PARTITIONERS)
+        if folder not in self._groups:
+            self._check_folder(folder, record.offset)
         key = key_item(record, shape) if shape.keys else b""
         group = self._groups.setdefault(folder, _Group(record.offset))
         group.last = record.offset
@@ -120,6 +121,14 @@ class _Builder:
             group.keys.append(key)
         if shape.headers:
             group.headers.append(headers_item(record.headers))
+
+    def _check_folder(self, folder: str, first: int) -> None:
+        """Whether objects can be kept there; asked before the plan, which would name them for good."""
+        if any(len(piece.encode()) > MOST_FOLDER_BYTES for piece in folder.split("/")):
+            raise Poison(f"the folder {folder[:80]!r} is longer than {MOST_FOLDER_BYTES} bytes", PARTITIONERS)
+        stem = _stem(self._part, folder, first, self._shape)
+        if len(stem.encode()) + self._extension_bytes > MOST_KEY_BYTES:
+            raise Poison(f"the key below {folder[:80]!r} is longer than {MOST_KEY_BYTES} bytes", PARTITIONERS)
 
     def _set_aside(self, record: StoredRecord, problem: Poison) -> None:
         is_ignored = record.value is None and self._shape.nulls == "ignore"
@@ -139,10 +148,7 @@ def _null(shape: Shape) -> Poison:
 
 def _objects(part: Part, folder: str, group: _Group, shape: Shape) -> list[BuiltObject]:
     """The object of values, and those of keys and headers beside it."""
-    topic, partition = part
-    slash, plus = shape.directory_delimiter, shape.file_delimiter
-    name = f"{topic}{plus}{partition}{plus}{group.first:0{shape.pad_width}d}"
-    stem = slash.join((shape.topics_dir, topic, folder, name))
+    stem = _stem(part, folder, group.first, shape)
     contents = []
     if group.values:
         contents.append((value_extension(shape), value_content(group.values, shape), group.values))
@@ -157,3 +163,21 @@ def _objects(part: Part, folder: str, group: _Group, shape: Shape) -> list[Built
         BuiltObject(stem + extension, group.first, group.last, len(items), content)
         for extension, content, items in contents
     ]
+
+
+def _stem(part: Part, folder: str, first: int, shape: Shape) -> str:
+    """The key of an object up to its extension."""
+    topic, partition = part
+    slash, plus = shape.directory_delimiter, shape.file_delimiter
+    name = f"{topic}{plus}{partition}{plus}{first:0{shape.pad_width}d}"
+    return slash.join((shape.topics_dir, topic, folder, name))
+
+
+def _longest_extension(shape: Shape) -> int:
+    """Bytes of the longest extension among the objects that one group of records may have."""
+    extensions = [value_extension(shape)]
+    if shape.keys:
+        extensions.append(f".keys{side_extension(shape.keys == 'json', shape)}")
+    if shape.headers:
+        extensions.append(f".headers{side_extension(True, shape)}")
+    return max(len(extension.encode()) for extension in extensions)

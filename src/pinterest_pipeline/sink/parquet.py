@@ -17,7 +17,7 @@ Codec = Literal["none", "gzip", "snappy", "zstd"]
 
 
 def check_row(line: bytes) -> None:
-    """Raises msgspec.DecodeError for a line that is no row: no object, or with a number that no double holds."""
+    """Raises msgspec.DecodeError for a line that is no row: no object, or with a number beyond a double's."""
     _row_decoder.decode(line)
 
 

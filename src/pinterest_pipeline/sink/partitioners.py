@@ -24,7 +24,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 PARTITIONERS: Final = "io.confluent.connect.storage.partitioner"
 _UNSAFE: Final = {
-    ord(character): f"%{ord(character):02X}" for character in [*map(chr, range(32)), *'/\\%"\x7f']
+    ord(character): f"%{ord(character):02X}" for character in [*map(chr, range(32)), *'/\\%"\x7f\ufffe\uffff']
 }
 _decoder = msgspec.json.Decoder()
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinterest_pipeline.eventlog.base import StoredRecord
+from pinterest_pipeline.objects.base import MOST_KEY_BYTES, checked
 from pinterest_pipeline.sink.building import IGNORED_NULL, Built, build
 from pinterest_pipeline.sink.poison import Poison
 from pinterest_pipeline.sink.shape import NO_POSITIONS, Positions, Shape
@@ -161,6 +162,7 @@ def test_the_names_of_position_fields_are_those_that_were_asked_for() -> None:
         (b'{"c":""}', "c="),
         (b'{"c":"../x\\\\y\\n%"}', "c=..%2Fx%5Cy%0A%25"),
         (b'{"c":"\xc3\xbc"}', "c=ü"),
+        (b'{"c":"\\ufffe\\uffff"}', "c=%FFFE%FFFF"),
     ],
 )
 def test_a_field_names_one_folder_and_never_leaves_it(value: bytes, folder: str) -> None:
@@ -175,6 +177,17 @@ def test_a_record_that_names_no_folder_is_set_aside(value: bytes) -> None:
     found = built(Shape(partitioner="field", fields=("c",), errors="all"), value, VALUES[0])
     assert [one.first for one in found.objects] == [41]
     assert found.skipped.total() == len(found.dead_letters) == 1
+
+
+@pytest.mark.parametrize("side", [{}, {"keys": "json"}, {"headers": "json", "gzip_level": 1}])
+def test_a_record_whose_key_no_store_could_keep_is_set_aside(side: dict[str, Any]) -> None:
+    shape = Shape(partitioner="field", fields=tuple("abcd"), errors="all", **side)
+    values = [json.dumps(dict.fromkeys("abcd", "x" * length)).encode() for length in range(200, 220)]
+    found = built(shape, *values)
+    assert {checked(one.key) for one in found.objects}
+    assert found.dead_letters
+    longest = max(len(one.key) for one in found.objects)
+    assert MOST_KEY_BYTES - 4 < longest <= MOST_KEY_BYTES
 
 
 @pytest.mark.parametrize(
