@@ -26,6 +26,7 @@ _KEY_REMEDIES = {
 }
 _REGION_CODES = {"AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException"}
 _PASSING = {408, 409, 425, 429}
+_PASSING_CODES = {"RequestTimeout"}  # S3 answers 400 when a body was too slow on its way
 # Where nothing else gives credentials, obstore asks the machine for them; off the cloud it has none.
 _ASKS_FOR_CREDENTIALS = ("http://169.254.169.254/", "metadata.google.internal", "performing token request")
 
@@ -52,10 +53,15 @@ def refusal(error: Exception, where: str, permission: str) -> PipelineError:
         )
     if status == 404 or isinstance(error, FileNotFoundError):
         return NoSuchObject(where)
-    if status in (401, 403):
+    if status in (401, 403) or code in _KEY_REMEDIES:  # for a session that is over S3 answers 400
         remedy = _KEY_REMEDIES.get(code, f"allow s3:{permission} to the access key")
         return Forbidden(f"the store refuses {permission} of {where} ({code or status})", remedy)
-    if 400 <= status < 500 and status not in _PASSING:
+    if status == 501:
+        return SettingError(
+            f"the store cannot do {permission} of {where} as it was asked: {code or first}",
+            "use one that honours If-None-Match on PUT",
+        )
+    if 400 <= status < 500 and status not in _PASSING and code not in _PASSING_CODES:
         return SettingError(f"the store refuses {permission} of {where}: {code or first}")
     return Unavailable(f"the store of {where} does not answer: {code or first}")
 
