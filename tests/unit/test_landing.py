@@ -75,6 +75,21 @@ def load(workspace: Workspace) -> int:
         return sum(loaded.read for loaded in load_batch(workspace, engine).values())
 
 
+@pytest.fixture
+def slashed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workspace:
+    """The same with a first folder as a person may write it."""
+    monkeypatch.setenv("PINPIPE_SINK__TOPICS_DIR", "/of/objects/")
+    monkeypatch.setenv("PINPIPE_SINK__FLUSH_SECONDS", "0.1")
+    return Workspace(load_settings(data=tmp_path))
+
+
+def test_who_reads_objects_looks_where_the_sink_lands_them(slashed: Workspace) -> None:
+    land(slashed, 0, 4)
+    assert load(slashed) == 4 * len(TABLES)
+    assert run_compaction(slashed, 2**20)
+    assert sink_problems(slashed) == []
+
+
 def rows(workspace: Workspace) -> Mapping[str, int]:
     return {table: ds.dataset(workspace.table("batch", table).files()).count_rows() for table in TABLES}
 

@@ -168,6 +168,15 @@ class SinkSettings(Group):
     )
     topics_dir: str = Field("topics", min_length=1, description="First folder of every object's name.")
 
+    @field_validator("topics_dir")
+    @classmethod
+    def _is_a_folder(cls, folder: str) -> str:
+        """As the sink writes it, so that load and account look where it lands."""
+        found = folder.strip("/")
+        if any(part in ("", ".", "..") for part in found.split("/")):
+            raise ValueError("it names no folder; write for example topics")
+        return found
+
 
 OWN_S3 = "pinpipe:s3"
 """Instead of a URL: the server that 'pinpipe s3' runs in the working folder."""

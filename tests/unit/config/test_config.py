@@ -37,6 +37,8 @@ def test_the_environment_comes_before_the_file_and_the_file_before_the_default(
     ("variable", "value", "said"),
     [
         ("PINPIPE_SINK__FLUSH_SIZE", "0", "PINPIPE_SINK__FLUSH_SIZE: Input should be greater than"),
+        ("PINPIPE_SINK__TOPICS_DIR", "/", "PINPIPE_SINK__TOPICS_DIR: .*names no folder"),
+        ("PINPIPE_SINK__TOPICS_DIR", "a/../b", "PINPIPE_SINK__TOPICS_DIR: .*names no folder"),
         ("PINPIPE_GATEWAY__PORT", "abc", "PINPIPE_GATEWAY__PORT: Input should be a valid integer"),
         ("PINPIPE_SINK__FLUSHSIZE", "1", "PINPIPE_SINK__FLUSHSIZE is no setting"),
         ("PINPIPE_PIPELINE_ID", "../x", "PINPIPE_PIPELINE_ID"),
