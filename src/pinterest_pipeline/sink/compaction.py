@@ -5,7 +5,7 @@ each record is in an object that a reader sees: a reader lists the small objects
 and takes of the small ones only those that begin behind the merged ones. No object and no entry is changed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -48,33 +48,35 @@ def compact(store: ObjectStore, topics_dir: str, part: Part, below: int, most_by
     """
     source, target = Manifest(store, topics_dir), Manifest(store, compacted_dir(topics_dir))
     entries = [entry for entry in source.entries(part) if entry.end <= below]
+    left = {stored.key for stored in store.list(f"{topics_dir}/{part[0]}")}
     done = Compacted()
     position = entries[0].start if entries else 0
     for plan in target.entries(part):
-        _replace(store, plan, [entry for entry in entries if plan.start <= entry.start < plan.end], done)
+        group = [entry for entry in entries if plan.start <= entry.start < plan.end]
+        if any(one.key in left for entry in group for one in entry.objects):
+            _replace(store, plan, group, left, done)
         position = plan.end
     waiting = [entry for entry in entries if entry.start >= position]
     for group in _groups(waiting, most_bytes):
         plan = target.propose(_plan(store, group, topics_dir))
         crash_at("after_compaction_plan")
-        _replace(store, plan, [entry for entry in group if entry.end <= plan.end], done)
+        _replace(store, plan, [entry for entry in group if entry.end <= plan.end], left, done)
     return done
 
 
 def _groups(entries: Sequence[Entry], most_bytes: int) -> Iterator[list[Entry]]:
     """Consecutive entries of some size; a last one that stands alone is left for the next time."""
     group: list[Entry] = []
+    size = 0
     for entry in entries:
-        if group and _size([*group, entry]) > most_bytes:
+        more = sum(planned_object.bytes for planned_object in entry.objects)
+        if group and size + more > most_bytes:
             yield group
-            group = []
+            group, size = [], 0
         group.append(entry)
+        size += more
     if len(group) > 1:
         yield group
-
-
-def _size(entries: Sequence[Entry]) -> int:
-    return sum(planned_object.bytes for entry in entries for planned_object in entry.objects)
 
 
 def _plan(store: ObjectStore, group: Sequence[Entry], topics_dir: str) -> Entry:
@@ -110,8 +112,10 @@ def _merged(store: ObjectStore, group: Sequence[Entry], topics_dir: str) -> Iter
         yield BuiltObject(merge.key, merge.parts[0].first, merge.parts[-1].last, count, content)
 
 
-def _replace(store: ObjectStore, plan: Entry, group: Sequence[Entry], done: Compacted) -> None:
-    """See to it that the large objects of a plan are there, then remove the small ones."""
+def _replace(
+    store: ObjectStore, plan: Entry, group: Sequence[Entry], left: Collection[str], done: Compacted
+) -> None:
+    """See to it that the large objects of a plan are there, then remove the small ones that are left."""
     small = [one for entry in group for one in entry.objects]
     if not all(is_there(store, one) for one in plan.objects):
         topics_dir = plan.shape.topics_dir
@@ -126,7 +130,6 @@ def _replace(store: ObjectStore, plan: Entry, group: Sequence[Entry], done: Comp
         crash_at("after_compaction_upload")
         if not all(is_there(store, one) for one in plan.objects):
             raise NoSuchObject(store.where(plan.objects[0].key))
-    left = {stored.key for stored in store.list(f"{plan.shape.topics_dir}/{plan.topic}")}
     for one in small:
         if one.key in left:
             store.delete(one.key)

@@ -1,9 +1,13 @@
 """Small objects become large ones; whoever reads meanwhile or afterwards reads each record once."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from pinterest_pipeline.eventlog.base import EventLog
-from pinterest_pipeline.objects.base import ObjectStore
+from pinterest_pipeline.objects.base import ObjectStore, StoredObject
+from pinterest_pipeline.objects.folder import FolderStore
 from pinterest_pipeline.objects.landed import landed_objects
 from pinterest_pipeline.sink import compaction
 from pinterest_pipeline.sink.compaction import compact
@@ -48,6 +52,33 @@ def test_later_objects_are_merged_later(log: EventLog, store: ObjectStore, make_
     compact(store, "topics", PART, 24, 2**20)
     assert readable(store).count(b"\n") == 24
     assert manifest_problems(store, "topics", PART, 0, 24) == []
+
+
+class _Counting(FolderStore):
+    """Says what was asked of it."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.got: list[str] = []
+        self.listed: list[str] = []
+
+    def get(self, key: str) -> bytes:
+        self.got.append(key)
+        return super().get(key)
+
+    def list(self, folder: str) -> Iterator[StoredObject]:
+        self.listed.append(folder)
+        return super().list(folder)
+
+
+def test_what_was_merged_is_not_read_again(store: ObjectStore, tmp_path: Path) -> None:
+    """Else each run takes as long as all before it together."""
+    small = landed_objects(store, "topics", TOPIC)[0].size
+    assert compact(store, "topics", PART, 20, 3 * small).written > 2
+    counting = _Counting(tmp_path / "objects")
+    assert compact(counting, "topics", PART, 20, 3 * small).written == 0
+    assert [key for key in counting.got if not key.startswith("manifest/")] == []
+    assert counting.listed.count(f"topics/{TOPIC}") == 1
 
 
 def test_a_large_object_is_closed_by_its_bytes(store: ObjectStore) -> None:
