@@ -17,6 +17,7 @@ from pinterest_pipeline.sink.building import DeadLetter
 CONTEXT: Final = "__connect.errors."
 """Beginning of the names of the headers that say why a record is here, and from where it came."""
 _SECONDS: Final = 60.0
+_Refused = tuple[DeadLetter, Refusal]
 _log = structlog.get_logger("sink")
 
 
@@ -37,27 +38,44 @@ class DeadLetters:
 
         Raises Unavailable, and BadInput when the log refuses one for good.
         """
-        records = [self._record(part, letter) for letter in letters]
-        digest = hashlib.sha256()
-        for letter in letters:
-            digest.update(b"%d:%d:" % (letter.record.offset, letter.record.timestamp))
-            digest.update(letter.record.value or b"")
-        once = Once(f"dead-letters/{part[0]}/{part[1]}/{start}/{digest.hexdigest()[:16]}", digest.digest())
         if self._topic not in self._log.topics():
             with suppress(TopicExists):
                 self._log.create(self._topic, 1, self._replication)
+        once = _once(part, start, letters)
+        refused = self._append(part, letters, once, with_headers=self._with_headers)
+        if self._with_headers:
+            refused = self._append_bare(part, refused, once)
+        if refused:
+            raise _refusal(self._topic, refused[0][1])
+        _log.warning("set aside", topic=part[0], partition=part[1], records=len(letters), to=self._topic)
+
+    def _append(
+        self, part: Part, letters: Sequence[DeadLetter], once: Once, *, with_headers: bool
+    ) -> list[_Refused]:
+        """Append letters and return those that the log does not take."""
+        records = [self._record(part, letter, with_headers=with_headers) for letter in letters]
         try:
             outcomes = self._log.append(self._topic, records, once).result(_SECONDS)
         except (TimeoutError, KeyInFlight) as error:
             raise Unavailable(f"the dead-letter topic {self._topic} does not answer") from error
-        refused = [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
-        if refused:
-            raise _refusal(self._topic, refused[0])
-        _log.warning("set aside", topic=part[0], partition=part[1], records=len(letters), to=self._topic)
+        pairs = zip(letters, outcomes, strict=True)
+        return [(letter, outcome) for letter, outcome in pairs if isinstance(outcome, Refusal)]
 
-    def _record(self, part: Part, letter: DeadLetter) -> Record:
+    def _append_bare(self, part: Part, refused: Sequence[_Refused], once: Once) -> list[_Refused]:
+        """Without what the sink adds, a letter is no larger than its record was in the log."""
+        large = [letter for letter, refusal in refused if refusal.code == "record_too_large"]
+        others = [pair for pair in refused if pair[1].code != "record_too_large"]
+        if not large:
+            return others
+        offsets = ", ".join(str(letter.record.offset) for letter in large)
+        _log.warning("too large to carry their reason", topic=part[0], partition=part[1], offsets=offsets)
+        return others + self._append(
+            part, large, Once(f"{once.key}/bare", once.fingerprint), with_headers=False
+        )
+
+    def _record(self, part: Part, letter: DeadLetter, *, with_headers: bool) -> Record:
         record = letter.record
-        headers = record.headers + (self._headers(part, letter) if self._with_headers else ())
+        headers = record.headers + (self._headers(part, letter) if with_headers else ())
         return Record(record.value, record.key, timestamp=record.timestamp, headers=headers)
 
     def _headers(self, part: Part, letter: DeadLetter) -> Headers:
@@ -73,6 +91,15 @@ class DeadLetters:
             "exception.message": letter.problem.problem,
         }
         return tuple((CONTEXT + name, str(value).encode()) for name, value in context.items())
+
+
+def _once(part: Part, start: int, letters: Sequence[DeadLetter]) -> Once:
+    """One key for what is set aside of one range."""
+    digest = hashlib.sha256()
+    for letter in letters:
+        digest.update(b"%d:%d:" % (letter.record.offset, letter.record.timestamp))
+        digest.update(letter.record.value or b"")
+    return Once(f"dead-letters/{part[0]}/{part[1]}/{start}/{digest.hexdigest()[:16]}", digest.digest())
 
 
 def _refusal(topic: str, refusal: Refusal) -> Unavailable | BadInput:

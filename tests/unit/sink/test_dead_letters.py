@@ -68,6 +68,21 @@ def test_a_range_that_is_landed_again_sends_its_poison_once(log: EventLog, store
     assert [record.value for record in log.read("dead", 0, 0, 1_000)] == POISON
 
 
+def test_poison_as_large_as_the_log_takes_is_set_aside_without_its_reason(
+    log: EventLog, store: ObjectStore
+) -> None:
+    large = b"x" * 2**20
+    append(log, b"poison", large, *numbers(98))
+    land(log, store)
+    dead = log.read("dead", 0, 0, 10)
+    assert [(one.value, bool(one.headers)) for one in dead] == [(b"poison", True), (large, False)]
+    for key in objects(store):
+        store.delete(key)
+    log.commit(GROUP, TOPIC, {0: 0})
+    land(log, store)
+    assert log.ends("dead") == {0: 2}
+
+
 def replayed(log: EventLog, store: ObjectStore, span: Span = EVERYTHING) -> int:
     """How many dead letters went back to the topic."""
     return replay(log, store, RULES, span, None).get(TOPIC, 0)
