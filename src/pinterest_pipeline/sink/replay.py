@@ -5,13 +5,15 @@ log acknowledged it. A crash between the two costs nothing: each is sent under a
 """
 
 import hashlib
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from typing import Final
 
 import msgspec
 
-from pinterest_pipeline.errors import BadInput, KeyInFlight, SettingError, Unavailable
-from pinterest_pipeline.eventlog.base import EventLog, Once, Record, Refusal, StoredRecord
+from pinterest_pipeline.errors import BadInput, KeyInFlight, PipelineError, SettingError, Unavailable
+from pinterest_pipeline.eventlog.base import EventLog, Once, Receipt, Record, Refusal, StoredRecord
 from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.sink.dead_letters import CONTEXT
 from pinterest_pipeline.sink.rules import REPLAYED, Rules
@@ -51,9 +53,11 @@ def replay(log: EventLog, store: ObjectStore, rules: Rules, span: Span, topic: s
             new = [record for record in records if record.offset not in noted]
             letters = [_letter(record, rules.topics) for record in new]
             letters = [letter for letter in letters if topic in (None, letter.topic)]
-            _send(log, dead, letters)
-            noted.add(letter.record.offset for letter in letters)
-            for letter in letters:
+            sent, problem = _sent(log, dead, letters)
+            noted.add(letter.record.offset for letter in sent)
+            if problem is not None:
+                raise problem
+            for letter in sent:
                 done[letter.topic] = done.get(letter.topic, 0) + 1
     return done
 
@@ -81,27 +85,44 @@ def _letter(record: StoredRecord, topics: Sequence[str]) -> Letter:
     )
 
 
-def _send(log: EventLog, dead: str, letters: Sequence[Letter]) -> None:
-    """Send each under a key of its own and wait for all."""
-    sent = []
-    for letter in letters:
-        found = letter.record
-        headers = tuple(header for header in found.headers if not header[0].startswith(_OURS))
-        record = Record(found.value, found.key, letter.partition, found.timestamp, headers)
-        key = f"replay/{dead}/{found.partition}/{found.offset}"
-        once = Once(key, hashlib.sha256(found.value or b"").digest())
-        sent.append((letter, log.append(letter.topic, [record], once)))
-    for letter, future in sent:
+def _sent(log: EventLog, dead: str, letters: Sequence[Letter]) -> tuple[list[Letter], PipelineError | None]:
+    """Send each under a key of its own and wait for all: those that went, and the first problem of the rest.
+
+    What went is told even so, to be noted: its key is forgotten after a day.
+    """
+    begun = [(letter, _begun(log, dead, letter)) for letter in letters]
+    deadline = time.monotonic() + _SECONDS
+    sent: list[Letter] = []
+    problem: PipelineError | None = None
+    for letter, future in begun:
         try:
-            (outcome,) = future.result(_SECONDS)
-        except (TimeoutError, KeyInFlight) as error:
-            raise Unavailable(f"the topic '{letter.topic}' does not answer", "start it again") from error
-        if isinstance(outcome, Refusal):
-            raise BadInput(
-                f"'{letter.topic}' does not take the dead letter at offset {letter.record.offset}:"
-                f" {outcome.reason}",
-                "leave it out by --from-offset and --to-offset",
-            )
+            _settle(letter, future, deadline - time.monotonic())
+            sent.append(letter)
+        except PipelineError as error:
+            problem = problem or error
+    return sent, problem
+
+
+def _begun(log: EventLog, dead: str, letter: Letter) -> Future[list[Receipt | Refusal]]:
+    found = letter.record
+    headers = tuple(header for header in found.headers if not header[0].startswith(_OURS))
+    record = Record(found.value, found.key, letter.partition, found.timestamp, headers)
+    key = f"replay/{dead}/{found.partition}/{found.offset}"
+    return log.append(letter.topic, [record], Once(key, hashlib.sha256(found.value or b"").digest()))
+
+
+def _settle(letter: Letter, future: Future[list[Receipt | Refusal]], seconds: float) -> None:
+    """Wait until the log has a letter; raises what keeps it from that."""
+    try:
+        (outcome,) = future.result(max(seconds, 0))
+    except (TimeoutError, KeyInFlight) as error:
+        raise Unavailable(f"the topic '{letter.topic}' does not answer", "start it again") from error
+    if isinstance(outcome, Refusal):
+        raise BadInput(
+            f"'{letter.topic}' does not take the dead letter at offset {letter.record.offset}:"
+            f" {outcome.reason}",
+            "leave it out by --from-offset and --to-offset",
+        )
 
 
 class _Noted:

@@ -133,6 +133,18 @@ def test_a_letter_that_is_still_poison_is_a_new_letter(log: EventLog, store: Obj
     assert replayed(log, store) == 10
 
 
+def test_what_went_before_a_letter_that_cannot_go_is_noted(log: EventLog, store: ObjectStore) -> None:
+    """Who leaves that one out, a day later, does not send the others again."""
+    log.create("dead", 1)
+    for partition in (b"0", b"7", b"0"):
+        origin = (("__connect.errors.topic", TOPIC.encode()), ("__connect.errors.partition", partition))
+        log.append("dead", [Record(b"poison", headers=origin)]).result()
+    with pytest.raises(BadInput, match=r"dead letter at offset 1.*partition 7"):
+        replayed(log, store)
+    assert replayed(log, store, Span(0, 1)) == replayed(log, store, Span(2, 3)) == 0
+    assert log.ends(TOPIC) == {0: 2}
+
+
 def test_letters_of_one_topic_alone(log: EventLog, store: ObjectStore) -> None:
     send(log)
     land(log, store)
