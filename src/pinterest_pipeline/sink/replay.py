@@ -6,8 +6,10 @@ log acknowledged it. A crash between the two costs nothing: each is sent under a
 
 import hashlib
 import time
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from itertools import accumulate
 from typing import Final
 
 import msgspec
@@ -132,10 +134,14 @@ class _Noted:
         self._store = store
         self._folder = f"{REPLAYED}/{topic}/{partition}"
         names = (stored.key.rpartition("/")[2].removesuffix(".json") for stored in store.list(self._folder))
-        self._spans = [tuple(map(int, name.split("-"))) for name in names]
+        spans = sorted(tuple(map(int, name.split("-"))) for name in names)
+        self._firsts = [first for first, _ in spans]
+        self._ends = list(accumulate((end for _, end in spans), max))
+        """Of all spans up to each one the last end: spans of several runs may overlap."""
 
     def __contains__(self, offset: int) -> bool:
-        return any(first <= offset < end for first, end in self._spans)
+        begun = bisect_right(self._firsts, offset)
+        return begun > 0 and offset < self._ends[begun - 1]
 
     def add(self, offsets: Iterable[int]) -> None:
         for first, end in _spans(offsets):

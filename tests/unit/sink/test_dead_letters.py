@@ -133,6 +133,18 @@ def test_a_letter_that_is_still_poison_is_a_new_letter(log: EventLog, store: Obj
     assert replayed(log, store) == 10
 
 
+def test_notes_that_overlap_or_lie_in_each_other_hold_what_they_hold(
+    log: EventLog, store: ObjectStore
+) -> None:
+    """As runs leave them that went at the same time."""
+    send(log)
+    land(log, store)
+    for first, end in ((1, 7), (2, 3), (6, 8)):
+        store.put_if_absent(f"replayed/dead/0/{first:020d}-{end:020d}.json", b"{}")
+    assert replayed(log, store) == 3
+    assert [record.value for record in log.read(TOPIC, 0, 100, 10)] == [POISON[0], *POISON[8:]]
+
+
 def test_what_went_before_a_letter_that_cannot_go_is_noted(log: EventLog, store: ObjectStore) -> None:
     """Who leaves that one out, a day later, does not send the others again."""
     log.create("dead", 1)
