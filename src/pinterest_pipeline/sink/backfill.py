@@ -1,6 +1,7 @@
 """A range of a topic landed again, under a prefix of its own, with a manifest of its own."""
 
 import time
+from bisect import bisect_right
 from functools import partial
 
 import msgspec
@@ -10,7 +11,7 @@ from pinterest_pipeline.eventlog.base import EventLog, Part
 from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.sink.landing import Lander
 from pinterest_pipeline.sink.reading import matching, read_range
-from pinterest_pipeline.sink.rotation import open_range
+from pinterest_pipeline.sink.rotation import OpenRange, open_range
 from pinterest_pipeline.sink.rules import Rules, first_folder
 from pinterest_pipeline.sink.span import Span, bounds
 from pinterest_pipeline.sink.worker import dead_letters
@@ -40,18 +41,29 @@ def backfill(log: EventLog, store: ObjectStore, rules: Rules, prefix: str, span:
 
 
 def _land(lander: Lander, rules: Rules, part: Part, topic_id: str, start: int, end: int) -> None:
-    position = lander.manifest.resume(part, start)
+    manifest = lander.manifest
+    planned, begun = manifest.starts(part), manifest.holding(part, start)
+    if begun is not None:  # of a run that began earlier, and may have died before its upload
+        lander.finish(begun, topic_id)
+    position = begun.end if begun else start
     while position < end:
-        entry = lander.manifest.at(part, position)
+        entry = manifest.at(part, position)
         if entry is not None:
             lander.finish(entry, topic_id)
         else:
-            most = min(end, position + rules.rotation.flush_size)
-            found = open_range(position, rules.rotation, lander.shape, 0.0, time.time_ns() // 1_000_000)
-            records = lander.read(part, position, most)
-            if records:
-                found.take(records, rules.rotation)
-            if not found.is_full:
-                found.end = most
-            entry = lander.land(part, topic_id, found)
+            following = bisect_right(planned, position)
+            until = min([end, *planned[following : following + 1]])
+            entry = lander.land(part, topic_id, _range(lander, rules, part, position, until))
         position = entry.end
+
+
+def _range(lander: Lander, rules: Rules, part: Part, start: int, until: int) -> OpenRange:
+    """The next range, which ends where another was planned at the latest."""
+    most = min(until, start + rules.rotation.flush_size)
+    found = open_range(start, rules.rotation, lander.shape, 0.0, time.time_ns() // 1_000_000)
+    records = lander.read(part, start, most)
+    if records:
+        found.take(records, rules.rotation)
+    if not found.is_full:
+        found.end = most
+    return found

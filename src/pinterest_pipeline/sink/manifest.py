@@ -88,19 +88,29 @@ class Manifest:
 
         A position inside an entry comes from a person who moved the group back.
         """
+        entry = self.holding(part, position)
+        return entry.end if entry else position
+
+    def holding(self, part: Part, position: int) -> Entry | None:
+        """The entry that begins before a position and ends behind it."""
         number = position // _FOLDER_OFFSETS
         near = [start for chunk in {number, max(number - 1, 0)} for start in self._starts(part, chunk)]
         before = _last_before(position, near)
         if before is None:
             before = _last_before(position, self._starts(part))
         if before is None:
-            return position
-        return max(position, self._entry(self._key(part, before)).end)
+            return None
+        entry = self._entry(self._key(part, before))
+        return entry if entry.end > position else None
+
+    def starts(self, part: Part) -> list[int]:
+        """Where the entries of a partition start, in their order."""
+        return sorted(self._starts(part))
 
     def entries(self, part: Part) -> Iterator[Entry]:
         """Every entry of a partition, by its start."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            yield from pool.map(lambda start: self._entry(self._key(part, start)), sorted(self._starts(part)))
+            yield from pool.map(lambda start: self._entry(self._key(part, start)), self.starts(part))
 
     def _starts(self, part: Part, chunk: int | None = None) -> list[int]:
         folder = f"{self._root}/{part[0]}/{part[1]}" + ("" if chunk is None else f"/{chunk:014d}")

@@ -51,6 +51,24 @@ def test_asked_again_it_goes_on_where_it_was(log: EventLog, store: ObjectStore) 
     assert was.items() <= objects(store, "again").items()
 
 
+def test_a_plan_that_was_left_behind_is_finished_from_its_midst_too(
+    log: EventLog, store: ObjectStore
+) -> None:
+    append(log, *numbers(8))
+    backfill(log, store, RULES, "again", Span(0, 4))
+    store.delete(next(iter(objects(store, "again"))))  # as if it had died before this upload
+    backfill(log, store, RULES, "again", Span(2, 8))
+    assert offsets(store) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_a_span_that_reaches_into_another_lands_nothing_twice(log: EventLog, store: ObjectStore) -> None:
+    append(log, *numbers(20))
+    for first, stop in ((10, 12), (5, 7), (0, 20)):
+        backfill(log, store, RULES, "again", Span(first, stop))
+    assert [offset for one in offsets(store) for offset in one] == list(range(20))
+    assert manifest_problems(store, "again", (TOPIC, 0), 0, 20) == []
+
+
 def test_topics_are_found_by_their_pattern(log: EventLog, store: ObjectStore) -> None:
     append(log, *numbers(3))
     log.create("other", 1)
