@@ -83,25 +83,33 @@ class Manifest:
         except NoSuchObject:
             return None
 
-    def resume(self, part: Part, position: int) -> int:
-        """The position from which the chain goes on: behind the entry that holds this one, if one does.
+    def resume(self, part: Part, position: int) -> tuple[int, int | None]:
+        """From where the chain goes on, behind the entry that holds a position, and where the next starts.
 
-        A position inside an entry comes from a person who moved the group back.
+        A position inside an entry, or in a gap before one, comes from a person who moved the group.
         """
-        entry = self.holding(part, position)
-        return entry.end if entry else position
+        starts = self._around(part, position)
+        entry = self._holding(part, position, starts)
+        at = entry.end if entry else position
+        return at, min((start for start in starts if start > at), default=None)
 
     def holding(self, part: Part, position: int) -> Entry | None:
         """The entry that begins before a position and ends behind it."""
-        number = position // _FOLDER_OFFSETS
-        near = [start for chunk in {number, max(number - 1, 0)} for start in self._starts(part, chunk)]
-        before = _last_before(position, near)
-        if before is None:
-            before = _last_before(position, self._starts(part))
+        return self._holding(part, position, self._around(part, position))
+
+    def _holding(self, part: Part, position: int, starts: Sequence[int]) -> Entry | None:
+        before = max((start for start in starts if start < position), default=None)
         if before is None:
             return None
         entry = self._entry(self._key(part, before))
         return entry if entry.end > position else None
+
+    def _around(self, part: Part, position: int) -> list[int]:
+        """Where entries start that are near a position; all of the partition when none is before it."""
+        number = position // _FOLDER_OFFSETS
+        chunks = range(max(number - 1, 0), number + 2)
+        near = [start for chunk in chunks for start in self._starts(part, chunk)]
+        return near if any(start < position for start in near) else self._starts(part)
 
     def starts(self, part: Part) -> list[int]:
         """Where the entries of a partition start, in their order."""
@@ -128,10 +136,6 @@ class Manifest:
             raise BadInput(
                 f"{self._store.where(key)} is no entry of a manifest: {error}", "move it away"
             ) from error
-
-
-def _last_before(position: int, starts: Sequence[int]) -> int | None:
-    return max((start for start in starts if start < position), default=None)
 
 
 def planned(built: BuiltObject) -> PlannedObject:

@@ -7,6 +7,7 @@ The age is ours. Cut points need not be repeatable: they are planned durably bef
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import inf
 
 import msgspec
 
@@ -52,10 +53,15 @@ class OpenRange:
     size: int = 0
     is_full: bool = False
     watch: "_Watch | None" = None
+    until: float = inf
+    """Offset that another range was planned from."""
 
     def take(self, batch: Sequence[StoredRecord], rotation: Rotation) -> int:
         """Take records until the range is full; returns how many were taken."""
         for number, record in enumerate(batch):
+            if record.offset >= self.until:
+                self.is_full, self.end = True, int(self.until)
+                return number
             if self.watch is not None and self.watch.parts(record):
                 self.is_full = True
                 return number
@@ -75,12 +81,15 @@ class OpenRange:
         return is_old or is_spanned or now_ms >= _next_schedule(self.wallclock_ms, rotation)
 
 
-def open_range(start: int, rotation: Rotation, shape: Shape, monotonic: float, now_ms: int) -> OpenRange:
-    """An empty range from an offset on."""
+def open_range(
+    start: int, rotation: Rotation, shape: Shape, monotonic: float, now_ms: int, until: int | None = None
+) -> OpenRange:
+    """An empty range from an offset on, and not beyond another."""
     watch = None
     if rotation.interval_ms > 0 and shape.partitioner == "time":
         watch = _Watch(rotation.interval_ms, extractor(shape, now_ms), encoder(shape, now_ms))
-    return OpenRange(start, monotonic, now_ms, start, watch=watch)
+    bound = until if until is not None and until > start else inf
+    return OpenRange(start, monotonic, now_ms, start, watch=watch, until=bound)
 
 
 class _Watch:

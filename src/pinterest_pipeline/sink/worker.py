@@ -57,6 +57,8 @@ class _Held:
     """Where the next range starts."""
     expected: int
     """The next offset to come, or a later one."""
+    planned: int | None = None
+    """Where a range was planned that lies further on, when the group was moved back before it."""
     open: OpenRange | None = None
     landing: _Landing | None = None
     waiting: list[StoredRecord] = field(default_factory=list)
@@ -204,18 +206,17 @@ class Sink:
                     found[part] = positions[part[1]], topic_id
         with ThreadPoolExecutor(_MANIFEST_READS) as pool:
             starts = list(pool.map(self._lander.manifest.resume, found, [at for at, _ in found.values()]))
-        for (part, (position, topic_id)), start in zip(found.items(), starts, strict=True):
-            self._begin_one(subscription, part, position, start, topic_id)
+        for (part, (position, topic_id)), (start, planned) in zip(found.items(), starts, strict=True):
+            self._begin_one(subscription, part, position, _Held(topic_id, start, start, planned))
 
-    def _begin_one(
-        self, subscription: Subscription, part: Part, position: int, start: int, topic_id: str
-    ) -> None:
+    def _begin_one(self, subscription: Subscription, part: Part, position: int, held: _Held) -> None:
+        start = held.position
         if start != position:
             _log.warning("moved on to the end of a plan", topic=part[0], partition=part[1], start=start)
             subscription.commit({part: start})
         subscription.seek(part, start)
         subscription.resume([part])
-        self._held[part] = _Held(topic_id, start, start)
+        self._held[part] = held
 
     def _fill(self, part: Part, held: _Held) -> None:
         """Put waiting records into ranges, as far as ranges can be closed."""
@@ -227,6 +228,7 @@ class Sink:
                     self._rules.shape,
                     self._monotonic(),
                     self._wallclock(),
+                    held.planned,
                 )
             if not held.open.is_full:
                 taken = held.open.take(held.waiting, self._rules.rotation)
@@ -303,7 +305,8 @@ class Sink:
             return
         crash_at("after_commit")
         held.landing = None
-        if entry.end != held.position:  # the plan was another's, and is cut elsewhere
+        # The plan was another's, and is cut elsewhere; or the next one is.
+        if entry.end != held.position or entry.end == held.planned:
             self._begin(subscription, [part])
 
 

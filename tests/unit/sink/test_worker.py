@@ -17,6 +17,7 @@ from pinterest_pipeline.sink import worker
 from pinterest_pipeline.sink.rotation import Rotation
 from pinterest_pipeline.sink.rules import Rules
 from pinterest_pipeline.sink.shape import Shape
+from pinterest_pipeline.sink.verification import manifest_problems
 from pinterest_pipeline.sink.worker import Sink
 from tests.unit.sink.conftest import MakeSink
 from tests.unit.sink.sample import GROUP, TOPIC, Clock, append, committed, landed, numbers, objects, until
@@ -131,6 +132,21 @@ def test_a_group_that_is_moved_back_into_a_plan_lands_nothing_twice(
     log.commit(GROUP, TOPIC, {0: 2})
     until(lambda: committed(log) == 6, [make_sink(flush_size=2)])
     assert landed(store) == [[0, 1, 2, 3], [4, 5]]
+
+
+def test_a_group_that_is_moved_back_before_all_plans_lands_up_to_the_first_and_nothing_twice(
+    log: EventLog, store: ObjectStore, make_sink: MakeSink
+) -> None:
+    append(log, *numbers(20))
+    log.commit(GROUP, TOPIC, {0: 12})
+    first = make_sink(flush_size=4)
+    until(lambda: committed(log) == 20, [first])
+    first.close()
+    log.commit(GROUP, TOPIC, {0: 2})
+    append(log, *numbers(5, 20))
+    until(lambda: committed(log) == 25, [make_sink(flush_size=7, flush_seconds=0.0)])
+    assert landed(store)[:4] == [[*range(2, 9)], [9, 10, 11], [*range(12, 16)], [*range(16, 20)]]
+    assert manifest_problems(store, "topics", (TOPIC, 0), 2, 25) == []
 
 
 def test_two_sinks_that_do_not_know_of_each_other_land_each_record_once(
