@@ -163,4 +163,5 @@ def _sweep(spill: Path) -> None:
     for path in spill.glob("*-*-*"):
         pid = path.name.split("-")[1]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            # Another process may sweep too, and be ahead.
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
