@@ -33,6 +33,9 @@ PipelineError            says what was wrong, what was found, what to do; carrie
 """
 
 import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -206,6 +209,21 @@ def is_disk_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return any(text in str(error).lower() for text in NO_SPACE_TEXTS)
+
+
+_MISSING = re.compile(r'No files found that match the pattern "(.*)"')  # DuckDB's words
+
+
+@contextmanager
+def missing_named() -> Iterator[None]:
+    """A file that a library misses is an object that is gone: small ones are merged while others read."""
+    try:
+        yield
+    except Exception as error:
+        said = _MISSING.search(str(error))
+        if isinstance(error, FileNotFoundError) or said:
+            raise NoSuchObject(said[1] if said else str(getattr(error, "filename", ""))) from error
+        raise
 
 
 def unusable(path: Path, error: OSError) -> PipelineError:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pinterest_pipeline.cleaning.drift import added, kind_counts
 from pinterest_pipeline.config import Settings, crash_at
 from pinterest_pipeline.engines.base import Cleaned, Engine
-from pinterest_pipeline.errors import Fatal, TopicExists, UnknownTopic
+from pinterest_pipeline.errors import Fatal, NoSuchObject, TopicExists, UnknownTopic
 from pinterest_pipeline.eventlog.base import EventLog, StoredRecord
 from pinterest_pipeline.eventlog.sequence import LAST_OFFSET, offset_of, sequence_number, shard_id
 from pinterest_pipeline.eventlog.stream_log import StreamLog
@@ -307,6 +307,13 @@ def _behind_ms(log: StreamLog, stream: str, shard: int, position: int) -> int:
 
 def table_account(workspace: Workspace, branch: Branch, table: TableName) -> TableAccount:
     """The account of one table, recomputed from receipts, landed records and Delta files."""
+    try:
+        return _table_account(workspace, branch, table)
+    except NoSuchObject:  # small objects were merged while they were read
+        return _table_account(workspace, branch, table)
+
+
+def _table_account(workspace: Workspace, branch: Branch, table: TableName) -> TableAccount:
     receipts = sorted(workspace.receipts.glob(f"{branch}-*.jsonl"))
     source = names.source(branch, workspace.settings.pipeline_id, table)
     clean = workspace.table(branch, table)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import pytest
 from pinterest_pipeline.config import EngineSettings, Settings, SinkSettings
 from pinterest_pipeline.engines.base import clean_schema
 from pinterest_pipeline.errors import Fatal
-from pinterest_pipeline.eventlog.base import Record
+from pinterest_pipeline.eventlog.base import Part, Record
 from pinterest_pipeline.landing import run_compaction
+from pinterest_pipeline.objects.folder import FolderStore
 from pinterest_pipeline.objects.landed import landed_objects
 from pinterest_pipeline.pipeline import answers, changes, load_batch, prepare, table_account
 from pinterest_pipeline.posts.generator import generate
@@ -23,6 +25,7 @@ from pinterest_pipeline.rebuilding import full_refresh, past_answers
 from pinterest_pipeline.records import names
 from pinterest_pipeline.records.codec import wire_row
 from pinterest_pipeline.records.names import TABLES
+from pinterest_pipeline.sink.compaction import Compacted
 from pinterest_pipeline.workspace import Workspace
 from tests.branches import JsonPost, land
 from tests.oracle import answers as oracle_answers
@@ -203,6 +206,44 @@ def test_a_past_answer_goes_on_when_small_objects_are_merged_under_it(
     monkeypatch.setattr("pinterest_pipeline.rebuilding.landed_objects", merge_after_listing)
     assert as_of(workspace, 1) == oracle_answers(POSTS)
     assert len(listed[0]) > len(listed[1])
+
+
+class _Merging:
+    """Fetches objects, and has small ones merged before the first of them are read."""
+
+    def __init__(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.merged: Mapping[Part, Compacted] = {}
+        fetch = FolderStore.fetch
+
+        def fetch_and_merge(store: FolderStore, keys: Sequence[str], folder: Path) -> Sequence[Path]:
+            paths = fetch(store, keys, folder)
+            self.merged = self.merged or run_compaction(workspace, 2**20)
+            return paths
+
+        monkeypatch.setattr(FolderStore, "fetch", fetch_and_merge)
+
+    def check(self) -> None:
+        assert sum(done.merged for done in self.merged.values()) > len(TABLES)
+
+
+def test_a_past_answer_goes_on_when_what_it_reads_is_merged(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(workspace, POSTS, 0)
+    load(workspace)
+    merging = _Merging(workspace, monkeypatch)
+    assert as_of(workspace, 1) == oracle_answers(POSTS)
+    merging.check()
+
+
+def test_an_account_goes_on_when_what_it_reads_is_merged(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(workspace, POSTS, 0)
+    load(workspace)
+    merging = _Merging(workspace, monkeypatch)
+    check_proved(workspace)
+    merging.check()
 
 
 @on_both_engines

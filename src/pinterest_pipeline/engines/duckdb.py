@@ -32,7 +32,7 @@ from pinterest_pipeline.config import EngineSettings
 from pinterest_pipeline.engines.bad_lines import BadLine, quarantine_rows
 from pinterest_pipeline.engines.base import Answer, Source, clean_schema, quarantine_schema
 from pinterest_pipeline.engines.rescue import rescued_files
-from pinterest_pipeline.errors import DiskFull, Fatal, is_disk_full
+from pinterest_pipeline.errors import DiskFull, Fatal, is_disk_full, missing_named
 from pinterest_pipeline.records.names import Branch, Table
 from pinterest_pipeline.records.schemas import POSITION_COLUMNS, RESCUED
 
@@ -71,9 +71,9 @@ class DuckDBEngine:
     def clean(
         self, table: Table, branch: Branch, files: Sequence[Path], before: int | None = None
     ) -> "DuckDBCleaned":
-        """Clean the landed lines of `files`; raises DiskFull, or Fatal when a file cannot be read."""
+        """Clean the landed lines of `files`; raises DiskFull, NoSuchObject, or Fatal if it cannot."""
         name = f"cleaned_{next(self._numbers)}"
-        with _explained(), tempfile.TemporaryDirectory(dir=self._folder) as folder:
+        with _explained(), missing_named(), tempfile.TemporaryDirectory(dir=self._folder) as folder:
             read = rescued_files(table, files, Path(folder))
             return DuckDBCleaned(self._connection, name, table, branch, read, before)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from pinterest_pipeline.errors import DamagedTable
+from pinterest_pipeline.errors import DamagedTable, missing_named
 from pinterest_pipeline.records.names import Branch
 from pinterest_pipeline.records.receipts import Account
 from pinterest_pipeline.records.schemas import POSITION_COLUMNS
@@ -57,7 +57,7 @@ class Evidence:
 
 
 def account(branch: Branch, table: str, evidence: Evidence, sent: Account) -> TableAccount:
-    """Recompute the account of one table; raises DamagedTable."""
+    """Recompute the account of one table; raises DamagedTable, NoSuchObject if a landed file is gone."""
     with duckdb.connect() as connection:
         try:
             _make_views(connection, branch, table, evidence)
@@ -151,7 +151,8 @@ def _make_views(
     connection.execute("CREATE TEMP TABLE landed (ind VARCHAR, part VARCHAR, place VARCHAR)")
     for files in evidence.landed:
         lines = _json_lines(files, fields)
-        connection.execute(f"INSERT INTO landed SELECT {_FOUND_IND}, {placed} FROM {lines}")  # noqa: S608
+        with missing_named():
+            connection.execute(f"INSERT INTO landed SELECT {_FOUND_IND}, {placed} FROM {lines}")  # noqa: S608
     placed += ", _timestamp"
     _materialise(connection, "clean", f"SELECT ind::VARCHAR AS ind, {placed}", _parquet(evidence.clean))
     _materialise(
