@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from pinterest_pipeline.config import ObjectSettings
-from pinterest_pipeline.errors import Unavailable
+from pinterest_pipeline.errors import BadInput, Unavailable
 from pinterest_pipeline.ports import HOST, keep
 
 BUCKET = "pinpipe"
@@ -46,11 +46,16 @@ def object_settings(folder: Path, settings: ObjectSettings) -> ObjectSettings:
 
 
 def read(folder: Path) -> Address | None:
-    """The address that the last server of the folder had, or None."""
+    """The address that the last server of the folder had, or None; raises BadInput for a damaged file."""
     try:
         return msgspec.json.decode((folder / _FILE).read_bytes(), type=Address)
     except FileNotFoundError:
         return None
+    except msgspec.DecodeError as error:
+        raise BadInput(
+            f"{folder / _FILE} does not say how the S3 server is reached: {error}",
+            "stop the server and remove the file: its next start chooses another key, and keeps all objects",
+        ) from None
 
 
 def chosen(folder: Path, kept: ExitStack) -> Address:
@@ -76,6 +81,8 @@ def write_private(path: Path, content: bytes) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+        file.flush()
+        os.fsync(file.fileno())  # else a power cut may leave the name without the content
     temporary.replace(path)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pinterest_pipeline.config import ObjectSettings
-from pinterest_pipeline.errors import MissingPart
+from pinterest_pipeline.errors import BadInput, MissingPart
 from pinterest_pipeline.s3server import address
 from pinterest_pipeline.s3server.address import PARTS, Address, object_settings, read, write
 from pinterest_pipeline.s3server.server import S3Server
@@ -26,6 +26,15 @@ def test_ports_are_different_and_keys_are_new_for_each_folder(tmp_path: Path) ->
     assert len(set(first.ports)) == 2 * len(PARTS)
     assert first.secret_access_key != second.secret_access_key
     assert first.access_key_id != second.access_key_id
+
+
+@pytest.mark.parametrize("content", [b"", b'{"ports":[1', b'{"ports":"x"}', b"[]"])
+def test_a_damaged_address_is_named_with_its_way_out(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "server.json").write_bytes(content)
+    with pytest.raises(BadInput, match=r"server\.json does not say.*remove the file"):
+        object_settings(tmp_path, ObjectSettings())
+    (tmp_path / "server.json").unlink()
+    assert chosen(tmp_path).ports
 
 
 def test_an_address_that_was_written_is_chosen_again_while_its_ports_are_free(tmp_path: Path) -> None:
