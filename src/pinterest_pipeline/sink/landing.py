@@ -13,7 +13,7 @@ import structlog
 from pinterest_pipeline.config import crash_at
 from pinterest_pipeline.errors import BadInput, NoSuchObject
 from pinterest_pipeline.eventlog.base import Part, StoredRecord
-from pinterest_pipeline.objects.base import ObjectStore
+from pinterest_pipeline.objects.base import ObjectStore, checked
 from pinterest_pipeline.sink.building import Built, build
 from pinterest_pipeline.sink.dead_letters import DeadLetters
 from pinterest_pipeline.sink.manifest import Entry, Manifest, PlannedObject, planned
@@ -58,6 +58,8 @@ class Lander:
         check()
         crash_at("before_plan")
         own = self._plan(part, topic_id, found, len(records), built)
+        for planned_object in own.objects:  # a plan that names what no store keeps could not be finished
+            checked(planned_object.key)
         entry = self._manifest.propose(own)
         crash_at("after_plan")
         if entry == own:

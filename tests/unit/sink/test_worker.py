@@ -207,6 +207,17 @@ def test_an_object_of_other_records_stops_the_sink(
     assert committed(log) == 0
 
 
+def test_a_name_that_no_store_keeps_is_in_no_plan(
+    log: EventLog, store: ObjectStore, make_sink: MakeSink
+) -> None:
+    """Else the plan would stop the sink after the setting was corrected, too."""
+    append(log, *numbers(2))
+    with pytest.raises(BadInput, match="holds a control character"):
+        until(lambda: committed(log) == 2, [make_sink(Shape(file_delimiter="\\"), flush_size=2)])
+    until(lambda: committed(log) == 2, [make_sink(flush_size=2)])
+    assert landed(store) == [[0, 1]]
+
+
 def test_an_object_that_a_power_cut_tore_is_written_again(
     log: EventLog, store: ObjectStore, make_sink: MakeSink
 ) -> None:
