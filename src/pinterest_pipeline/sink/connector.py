@@ -238,6 +238,8 @@ class _Reader:
             if option == field or field not in known:
                 self._values.refuse(name, "only topic, partition, offset and timestamp can be inserted")
             found[field] = value.rstrip("!?")  # "always there" and "may be missing", which only schemas tell
+            if not found[field]:
+                self._values.refuse(name, "it names no field")
         return found
 
     def _delimiter(self) -> str:

@@ -42,12 +42,12 @@ _NUMBERS: Final[dict[str, Callable[[datetime], int]]] = {
 def time_zone(name: str) -> tzinfo:
     """A zone by its long name or as `+hh:mm`; raises SettingError."""
     offset = _OFFSET.fullmatch(name)
-    if offset:
-        delta = timedelta(hours=int(offset[2]), minutes=int(offset[3]))
-        return timezone(-delta if offset[1] == "-" else delta)
     try:
+        if offset:
+            delta = timedelta(hours=int(offset[2]), minutes=int(offset[3]))
+            return timezone(-delta if offset[1] == "-" else delta)
         return pytz.timezone(name)
-    except (pytz.UnknownTimeZoneError, AttributeError, UnicodeError):
+    except (pytz.UnknownTimeZoneError, AttributeError, ValueError):  # ValueError: a day or more, or no ASCII
         raise SettingError(
             f"timezone: there is no time zone '{name}'", "write for example UTC, Europe/Paris or +02:00"
         ) from None

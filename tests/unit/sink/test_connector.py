@@ -99,6 +99,8 @@ def test_what_is_not_supported_is_refused_unless_it_changes_nothing(key: Any) ->
         ({"topics.dir": "manifest/a"}, "topics.dir"),
         ({"s3.compression.level": "10", "s3.compression.type": "gzip"}, "s3.compression.level"),
         ({"transforms": "x", "transforms.x.type": "com.example.Mine"}, "transforms.x.type"),
+        ({"rotate.schedule.interval.ms": "1000", "timezone": "+24:00"}, "timezone"),
+        ({"rotate.schedule.interval.ms": "1000", "timezone": "-99:99"}, "timezone"),
         ({"value.converter": "StringConverter", "format.class": "ParquetFormat"}, "value.converter"),
         ({"errors.tolerance": "some"}, "errors.tolerance"),
     ],
@@ -136,6 +138,9 @@ def test_positions_are_inserted_unless_the_file_says_otherwise() -> None:
     }
     assert read_connector(LEAST | insert, SETTINGS)[0].shape.positions == Positions(None, None, "at", None)
     assert read(transforms="").shape.positions == NO_POSITIONS
+    for nothing in ("", "!"):
+        with pytest.raises(SettingError, match=r"transforms\.p\.offset\.field: it names no field"):
+            read_connector(LEAST | insert | {"transforms.p.offset.field": nothing}, SETTINGS)
     with pytest.raises(SettingError, match=r"transforms\.p\.static"):
         read_connector(LEAST | insert | {"transforms.p.static.field": "x"}, SETTINGS)
 
