@@ -1,5 +1,6 @@
 """The settings of each room, with their defaults and bounds."""
 
+import re
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -197,7 +198,7 @@ class ObjectSettings(Group):
     )
     endpoint: str = Field(
         "",
-        pattern=r"^(https?://[^/\s]+/?)?$",
+        pattern=r"^(https?://([^/\s\[\]]+|\[[0-9a-fA-F:.]+\](:\d+)?)/?)?$",
         description="Address of an S3 server other than AWS; http:// is taken as it is, without encryption.",
     )
     region: str = Field(
@@ -231,6 +232,12 @@ class ObjectSettings(Group):
             raise ValueError(f"write {STORE_FORMS[parts.scheme]}")
         if parts.query or parts.fragment or "@" in parts.netloc:
             raise ValueError("a URL of objects takes no user, '?' or '#'; keys have settings of their own")
+        if not re.fullmatch(
+            r"[A-Za-z0-9._-]*", parts.netloc
+        ):  # the store's client ends the process over others
+            raise ValueError(
+                f"write {STORE_FORMS[parts.scheme]}; the first part has letters, digits and . _ -"
+            )
         return url
 
     @model_validator(mode="after")

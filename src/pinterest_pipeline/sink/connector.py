@@ -32,6 +32,9 @@ _EXTRACTORS: Final[Mapping[str, Literal["wallclock", "record", "record_field"]]]
     "Record": "record",
     "RecordField": "record_field",
 }
+# The store's client ends the process over others.
+_BUCKET: Final = re.compile(r"[A-Za-z0-9._-]*")
+_ENDPOINT: Final = re.compile(r"https?://([^/\s\[\]]+|\[[0-9a-fA-F:.]+\](:\d+)?)(/\S*)?")
 _BY_DAY: Final = "'year'=YYYY/'month'=MM/'day'=dd"
 _TIME_PARTITIONERS: Final = {
     "HourlyPartitioner": (3_600_000, _BY_DAY + "/'hour'=HH"),
@@ -97,8 +100,14 @@ class _Reader:
             self._values.refuse(name, _refusal(key))
 
     def _bucket(self) -> Bucket | None:
-        name = self._values.text("s3.bucket.name")
-        return Bucket(name, self._values.text("s3.region"), self._values.text("store.url")) if name else None
+        name, endpoint = self._values.text("s3.bucket.name"), self._values.text("store.url")
+        if not _BUCKET.fullmatch(name):
+            self._values.refuse("s3.bucket.name", f"{name!r} names no bucket")
+        if endpoint and not _ENDPOINT.fullmatch(endpoint):
+            self._values.refuse(
+                "store.url", f"{endpoint!r} is no address; write for example http://minio:9000"
+            )
+        return Bucket(name, self._values.text("s3.region"), endpoint) if name else None
 
     def _dead_letters(self, shape: Shape) -> DeadLetterRules | None:
         topic = self._values.text("errors.deadletterqueue.topic.name")

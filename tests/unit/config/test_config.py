@@ -47,6 +47,8 @@ def test_the_environment_comes_before_the_file_and_the_file_before_the_default(
         ("PINPIPE_OBJECTS__URL", "az://account", "PINPIPE_OBJECTS__URL: .*az://account/container"),
         ("PINPIPE_OBJECTS__URL", "file://folder", "PINPIPE_OBJECTS__URL: .*file:///absolute/folder"),
         ("PINPIPE_OBJECTS__URL", "s3://key:secret@bucket", "PINPIPE_OBJECTS__URL: .*no user"),
+        ("PINPIPE_OBJECTS__URL", "s3://a bucket/x", "PINPIPE_OBJECTS__URL: .*letters, digits"),
+        ("PINPIPE_OBJECTS__ENDPOINT", "http://[::1", "PINPIPE_OBJECTS__ENDPOINT"),
         ("PINPIPE_OBJECTS__ENDPOINT", "localhost:8333", "PINPIPE_OBJECTS__ENDPOINT"),
         ("PINPIPE_OBJECTS__ACCESS_KEY_ID", "AKID", "PINPIPE_OBJECTS: .*go together"),
         ("PINPIPE_GATEWAY__ACCESS", "closed", "PINPIPE_GATEWAY__ACCESS: Input should be 'auto', 'open' or"),

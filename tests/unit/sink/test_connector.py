@@ -102,6 +102,9 @@ def test_what_is_not_supported_is_refused_unless_it_changes_nothing(key: Any) ->
         ({"rotate.schedule.interval.ms": "1000", "timezone": "+24:00"}, "timezone"),
         ({"rotate.schedule.interval.ms": "1000", "timezone": "-99:99"}, "timezone"),
         ({"value.converter": "StringConverter", "format.class": "ParquetFormat"}, "value.converter"),
+        ({"s3.bucket.name": "a bucket"}, "s3.bucket.name"),
+        ({"s3.bucket.name": "b", "store.url": "minio:9000"}, "store.url"),
+        ({"s3.bucket.name": "b", "store.url": "http://[::1"}, "store.url"),
         ({"errors.tolerance": "some"}, "errors.tolerance"),
     ],
 )
@@ -143,6 +146,14 @@ def test_positions_are_inserted_unless_the_file_says_otherwise() -> None:
             read_connector(LEAST | insert | {"transforms.p.offset.field": nothing}, SETTINGS)
     with pytest.raises(SettingError, match=r"transforms\.p\.static"):
         read_connector(LEAST | insert | {"transforms.p.static.field": "x"}, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://minio:9000", "https://a.example/", "http://[::1]:9000", "http://h/p"]
+)
+def test_an_address_of_a_server_is_taken_as_it_is(address: str) -> None:
+    found = read_connector(LEAST | {"s3.bucket.name": "b", "store.url": address}, SETTINGS)[0]
+    assert found.bucket == Bucket("b", "us-west-2", address)
 
 
 def test_dead_letters_are_read() -> None:
