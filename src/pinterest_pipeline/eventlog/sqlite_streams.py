@@ -1,5 +1,6 @@
 """Streams in one SQLite file: the event log whose partitions are shards with hash keys and parents."""
 
+import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -141,9 +142,7 @@ class SqliteStreamLog(SqliteEventLog):
             found = sqlite_batches.read(reader, part.partition_id, partition, start, max_records, max_bytes)
             if not found or found[0].timestamp >= part.horizon_ms:
                 return found, part
-            kept = sqlite_batches.offset_at(
-                reader, part.partition_id, part.end, part.horizon_ms, part.beginning
-            )
+            kept = _offset_at(reader, part, _FROM_THE_BEGINNING)
             found = sqlite_batches.read(reader, part.partition_id, partition, kept, max_records, max_bytes)
             return found, part
 
@@ -170,28 +169,30 @@ class SqliteStreamLog(SqliteEventLog):
 
     def offsets_at(self, topic: str, timestamp: int) -> dict[int, int]:
         with self._readers.snapshot() as reader:
-            return {
-                number: sqlite_batches.offset_at(
-                    reader, part.partition_id, part.end, max(timestamp, part.horizon_ms), part.beginning
-                )
-                if max(timestamp, part.horizon_ms) > 0
-                else part.beginning
-                for number, part in sqlite_shards.extents(reader, topic, self._clock()).items()
-            }
+            known = sqlite_shards.extents(reader, topic, self._clock())
+            return {number: _offset_at(reader, part, timestamp) for number, part in known.items()}
+
+    def offset_at(self, stream: str, shard: int, timestamp: int) -> int:
+        """The first offset of a shard that is still held and not before this time, else its end.
+
+        Raises UnknownTopic and UnknownPartition.
+        """
+        with self._readers.snapshot() as reader:
+            return _offset_at(reader, sqlite_shards.extent(reader, stream, shard, self._clock()), timestamp)
 
     def expired(self, stream: str, positions: Mapping[int, int]) -> dict[int, Expired]:
         """What has expired behind these positions (0: before all) of each shard; {} when nothing has.
 
         Shards that are forgotten count too. Raises UnknownTopic.
         """
-        beginnings = self.beginnings(stream)
-        with self._readers.one() as reader:
-            known = sqlite_shards.extents(reader, stream, self._clock())
-        found = {
-            number: Expired(begins - max(positions.get(number, 0), known[number].start), begins)
-            for number, begins in beginnings.items()
-        }
-        return {number: expired for number, expired in found.items() if expired.records > 0}
+        found: dict[int, Expired] = {}
+        with self._readers.snapshot() as reader:
+            for number, part in sqlite_shards.extents(reader, stream, self._clock()).items():
+                begins = _offset_at(reader, part, _FROM_THE_BEGINNING)
+                missed = begins - max(positions.get(number, 0), part.start)
+                if missed > 0:
+                    found[number] = Expired(missed, begins)
+        return found
 
     def topics(self) -> list[str]:
         self._finish_deletions()
@@ -294,6 +295,14 @@ class SqliteStreamLog(SqliteEventLog):
         if self._limits is not None:
             self._limits.close()
             self._limits = None
+
+
+def _offset_at(reader: sqlite3.Connection, part: Extent, timestamp: int) -> int:
+    """The first offset of a shard whose record has not expired and is not before this time, else its end."""
+    since = max(timestamp, part.horizon_ms)
+    if since <= 0:
+        return part.beginning
+    return sqlite_batches.offset_at(reader, part.partition_id, part.end, since, part.beginning)
 
 
 def _no_partitioner(_: bytes, __: int) -> int:

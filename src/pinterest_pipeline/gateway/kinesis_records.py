@@ -89,9 +89,9 @@ class RecordActions:
         if (kind == "AT_TIMESTAMP") != (request.timestamp is not None):
             return _mismatch(request)
         if kind == "LATEST":
-            return self._log.ends(stream.name)[shard.number]
+            return shard.end
         if kind == "TRIM_HORIZON":
-            return self._log.beginnings(stream.name)[shard.number]
+            return shard.beginning
         if request.timestamp is not None:
             return self._at_time(int(request.timestamp * 1000), stream, shard)
         return self._at_sequence(request, stream, shard)
@@ -103,7 +103,7 @@ class RecordActions:
                 "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis."
                 f" timestampInMillis: {time}, currentTimestampInMillis: {now}",
             )
-        return self._log.offsets_at(stream.name, time)[shard.number]
+        return self._log.offset_at(stream.name, shard.number, time)
 
     def _at_sequence(self, request: asked.GetShardIterator, stream: Stream, shard: Shard) -> int | Fault:
         """The place of a sequence number of the shard: of a record, or where it begins or ends."""

@@ -321,8 +321,7 @@ class KinesisProxy:
             found = shard_named(stream, shard)
         except BadInput:
             return Fault(UNKNOWN_PARTITION, f"the stream '{name}' has no shard '{shard[:100]}'")
-        text = self._reader.iterator(stream, found, self._log.beginnings(name)[found.number])
-        return kinesis(kinesis_answers.ShardIterator(text))
+        return kinesis(kinesis_answers.ShardIterator(self._reader.iterator(stream, found, found.beginning)))
 
     async def _get_records(self, request: Request) -> Answer | Fault:
         name, token = request.path_params["stream"], request.headers.get("shard-iterator")

@@ -11,8 +11,9 @@ from pinterest_pipeline.eventlog.partitioners import HASH_SPACE
 from pinterest_pipeline.eventlog.sequence import sequence_number, shard_id
 from pinterest_pipeline.eventlog.sqlite import SqliteEventLog
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
+from pinterest_pipeline.eventlog.streams import Stream
 from pinterest_pipeline.gateway.app import create_app
-from tests.unit.gateway.conftest import Clock
+from tests.unit.gateway.conftest import Client, Clock
 from tests.unit.gateway.kinesis_asking import Asking, Json, encoded
 
 SHARDS = [shard_id(number) for number in range(10)]
@@ -139,6 +140,36 @@ def test_an_iterator_of_a_stream_that_is_gone(
     kinesis.error("GetRecords", "ResourceNotFoundException", ShardIterator=token)
     wire_log.create(stream, 1)
     kinesis.error("GetRecords", "InvalidArgumentException", ShardIterator=token)
+
+
+class Replaced(SqliteStreamLog):
+    """A stream of two shards gives way to one of a single shard while a request looks at it."""
+
+    def stream(self, name: str) -> Stream:
+        found = super().stream(name)
+        self.delete(name)
+        self.create(name, 1)
+        return found
+
+
+def test_a_stream_that_is_made_anew_with_fewer_shards_meanwhile(
+    tmp_path: Path, topics: SqliteEventLog
+) -> None:
+    log = Replaced(tmp_path / "replaced.sqlite", 2**20)
+    app = create_app(GatewaySettings(), topics, log)
+    kinesis, of_last = Asking(app), {"StreamName": "stream", "ShardId": SHARDS[1]}
+    log.create("stream", 2)
+    for kind in ("TRIM_HORIZON", "LATEST"):
+        token = kinesis.iterator("stream", SHARDS[1], kind)
+        kinesis.error("GetRecords", "InvalidArgumentException", ShardIterator=token)
+        log.delete("stream")
+        log.create("stream", 2)
+    body = of_last | {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": 1}
+    kinesis.error("GetShardIterator", "ResourceNotFoundException", **body)
+    log.delete("stream")
+    log.create("stream", 2)
+    assert Client(app).get(f"/streams/stream/sharditerator?shard-id={SHARDS[1]}").status_code == 200
+    log.close()
 
 
 def test_a_read_has_ten_mebibytes_at_most(kinesis: Asking, stream: str, wire_log: SqliteStreamLog) -> None:
