@@ -146,7 +146,8 @@ class StreamLoader:
         positions = {shard: done[key] for shard, key in keys.items()}
         expired = self._expired(stream, positions)
         positions |= {shard: missed.position for shard, missed in expired.items()}
-        records = self._read(stream, readable(known.shards, positions, beginnings))
+        there = [shard for shard in known.shards if shard.number in beginnings]  # some may just have gone
+        records = self._read(stream, readable(there, positions, beginnings))
         _check_same(stream, known.created_ms, self._stream(table, stream).created_ms)
         if not records and not expired:
             return Loaded()
@@ -166,7 +167,7 @@ class StreamLoader:
         """A micro-batch: each shard gives its share of what fits, and another one is the first each time."""
         found: list[StoredRecord] = []
         settings = self._settings.stream
-        share, room = max(1, settings.batch_records // len(positions)), settings.batch_bytes
+        share, room = max(1, settings.batch_records // max(1, len(positions))), settings.batch_bytes
         self._turn += 1
         for shard in _turned(list(positions), self._turn):
             if len(found) >= settings.batch_records or room <= 0:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -120,6 +121,31 @@ def test_a_stream_made_anew_under_a_running_loader_stops_it(stages: Callable[...
     stage.make()
     with pytest.raises(StreamReplaced, match="was made at"):
         loader.step()
+
+
+class Replaced(SqliteStreamLog):
+    """A stream of users that has more shards gives way to one of a single shard while it is looked at."""
+
+    def beginnings(self, topic: str) -> dict[int, int]:
+        if topic == USER and len(super().beginnings(USER)) > 1:
+            self.delete(USER)
+            self.create_stream(USER, 1, {})
+        return super().beginnings(topic)
+
+
+def test_a_stream_made_anew_with_fewer_shards_within_a_step_stops_the_loader(
+    stages: Callable[..., Stage], tmp_path: Path
+) -> None:
+    stage = stages()
+    path = tmp_path / "data-0" / "streams.sqlite"
+    with closing(Replaced(path, 2**20, clock=lambda: now_ms() + stage.ahead_ms)) as log:
+        stage.make(shards=2)
+        with pytest.raises(StreamReplaced, match="was made at"):
+            StreamLoader(stage.workspace, stage.engine, log).step()
+        stage.log.split(USER, 0, 2**127)
+        stage.ahead_ms = 25 * HOUR_MS  # shard 0 is forgotten: the next stream has none of these numbers
+        with pytest.raises(StreamReplaced, match="was made at"):
+            StreamLoader(stage.workspace, stage.engine, log).step()
 
 
 def test_a_stream_that_is_gone_is_not_made_again_in_silence(stages: Callable[..., Stage]) -> None:
