@@ -189,7 +189,8 @@ def commit(
     done = target.quarantine.positions(list(ends))
     bad = _not_yet_quarantined(cleaned.quarantined, target, done)
     if bad.num_rows:
-        target.quarantine.append(bad, ends, {})
+        # A batch that died may have held more of a part: what is set aside of that is not to be forgotten.
+        target.quarantine.append(bad, {key: max(end, done[key]) for key, end in ends.items()}, {})
         crash_at("load.quarantined")
     sums = {"read": cleaned.read, "quarantined": cleaned.quarantined.num_rows, **totals, **cleaned.changes}
     sums |= kind_counts(cleaned.drift)

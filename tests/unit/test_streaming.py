@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from pinterest_pipeline import pipeline
 from pinterest_pipeline.cli import app
 from pinterest_pipeline.config import KinesisSettings, Settings, StreamSettings
 from pinterest_pipeline.engines.base import Engine
@@ -311,3 +312,26 @@ def test_the_commands_say_how_fresh_the_tables_are(stages: Callable[..., Stage])
     again = run.invoke(app, ["stream", "--until-empty", "--restart", USER], env=environment)
     assert "nothing to restart" in again.stderr
     assert "user: 1 read, 0 quarantined; 0 behind, newest row" in again.stderr
+
+
+def test_a_bad_row_is_set_aside_once_whatever_the_batch_held_that_died(
+    stages: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch behind a crash holds less of one shard, and bad rows of another."""
+
+    def die(point: str) -> None:
+        if point == "load.quarantined":
+            raise KeyboardInterrupt
+
+    bad, stage = Record(b"x" * 300, b"1"), stages(batch_bytes=1_024)
+    stage.make(shards=2)
+    loader = stage.loader()
+    loader.step()
+    stage.log.put(USER, [bad] * 5, ["0" * 32] * 5).result()
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, "crash_at", die)
+        with pytest.raises(KeyboardInterrupt):
+            loader.step()
+    stage.log.put(USER, [bad] * 2, ["f" * 32] * 2).result()
+    assert stage.load(stage.loader()) == 7
+    assert stage.workspace.quarantine("stream").rows() == 7
