@@ -62,9 +62,13 @@ def _at_timestamp(text: str) -> int:
 def milliseconds(text: str, java_format: str) -> int:
     """A time as Java's pattern describes it, in milliseconds since 1970; without a zone it is UTC.
 
-    Raises ValueError when the pattern has a letter that is not known here, or the text does not fit.
+    Raises ValueError when the pattern has a letter that is not known here or one part of a time twice, or
+    the text does not fit.
     """
-    match = re.fullmatch(_expression(java_format), text.strip())
+    try:
+        match = re.fullmatch(_expression(java_format), text.strip())
+    except re.error:  # two groups of one name
+        raise ValueError(f"the format '{java_format[:100]}' names one part of a time twice") from None
     if match is None:
         raise ValueError(f"the time '{text[:100]}' does not fit the format '{java_format[:100]}'")
     found = match.groupdict()
@@ -104,5 +108,5 @@ def _zone(name: str) -> tzinfo:
         return timezone(sign * timedelta(hours=int(name[1:3]), minutes=int(name[-2:])))
     try:
         return ZoneInfo(name)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OSError):  # some names are folders of zones, as "US" is
         raise ValueError(f"'{name}' is no time zone that is known here") from None

@@ -145,6 +145,8 @@ def test_all_forms_of_the_initial_position(text: str, position: Any) -> None:
     [
         ("10:00", "HH:mm:ss", "does not fit"),
         ("Thu", "EEE", "'EEE' in the format is not known"),
+        ("10 US", "HH z", "'US' is no time zone"),
+        ("10 UTC +0000", "HH z Z", "names one part of a time twice"),
         ("1 XYZ", "d ZZZ", "'XYZ' is no time zone"),
         ("31/02/2020", "dd/MM/yyyy", "day"),
     ],
