@@ -1,5 +1,7 @@
 """Kinesis by boto3, for the driver and the tasks of the source `kinesis`."""
 
+import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,17 +16,28 @@ from botocore.credentials import (  # type: ignore[import-untyped] # it has no t
 from botocore.exceptions import (  # type: ignore[import-untyped] # it has no types
     BotoCoreError,
     ClientError,
+    HTTPClientError,
     NoCredentialsError,
     NoRegionError,
 )
+from botocore.exceptions import ConnectionError as NotConnected
 from botocore.session import get_session  # type: ignore[import-untyped] # it has no types
 
 from pinterest_pipeline.engines.kinesis_source_offsets import Lineage
 from pinterest_pipeline.engines.kinesis_source_options import KinesisOptions
-from pinterest_pipeline.errors import Fatal, Forbidden, SettingError, Throttled, Unavailable
+from pinterest_pipeline.errors import Fatal, Forbidden, Retryable, SettingError, Throttled, Unavailable
 
-_TRIES: Final = 12  # with the waits between them, doubled up to 20 s: about two minutes
-_THROTTLED: Final = frozenset({"ProvisionedThroughputExceededException", "LimitExceededException"})
+_WAITS: Final = tuple(min(2.0**tries, 20.0) for tries in range(11))  # seconds; about two minutes in all
+_THROTTLED: Final = frozenset(
+    {
+        "KMSThrottlingException",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "Throttling",
+        "ThrottlingException",
+    }
+)
 _REFUSED: Final = frozenset(
     {
         "AccessDeniedException",
@@ -68,19 +81,17 @@ class Kinesis:
             self._client = _session(options).client(
                 "kinesis",
                 endpoint_url=options.endpoint or None,
-                config=Config(retries={"mode": "standard", "total_max_attempts": _TRIES}),
+                config=Config(retries={"total_max_attempts": 1}),
             )
 
     def describe(self, stream: str) -> Described:
-        with explained():
-            found = self._client.describe_stream_summary(**self._of(stream))["StreamDescriptionSummary"]
+        found = self._ask("describe_stream_summary", **self._of(stream))["StreamDescriptionSummary"]
         hours = found["RetentionPeriodHours"]
         return Described(milliseconds(found["StreamCreationTimestamp"]), hours * 3_600_000)
 
     def now(self, stream: str) -> int:
         """The service's clock (ms since 1970), to the second."""
-        with explained():
-            return _clock(self._client.list_shards(**self._of(stream), MaxResults=1))
+        return _clock(self._ask("list_shards", **self._of(stream), MaxResults=1))
 
     def shards(self, stream: str, since: int | None = None) -> Lineage:
         """Each shard and its parents; with `since` (ms since 1970) only those open at that time or later."""
@@ -89,8 +100,7 @@ class Kinesis:
             body["ShardFilter"] = {"Type": "FROM_TIMESTAMP", "Timestamp": since / 1000}
         lineage: dict[str, tuple[str, ...]] = {}
         while body:
-            with explained():
-                page = self._client.list_shards(**body, MaxResults=self._options.max_shards_per_describe)
+            page = self._ask("list_shards", **body, MaxResults=self._options.max_shards_per_describe)
             for shard in page["Shards"]:
                 parents = (shard.get("ParentShardId"), shard.get("AdjacentParentShardId"))
                 lineage[shard["ShardId"]] = tuple(filter(None, parents))
@@ -98,22 +108,33 @@ class Kinesis:
         return lineage
 
     def iterator(self, stream: str, shard: str, kind: str, **at: Any) -> str:
-        with explained():
-            found = self._client.get_shard_iterator(
-                **self._of(stream), ShardId=shard, ShardIteratorType=kind, **at
-            )
+        asked = self._of(stream) | {"ShardId": shard, "ShardIteratorType": kind}
+        found = self._ask("get_shard_iterator", **asked, **at)
         return str(found["ShardIterator"])
 
     def get(self, iterator: str, most: int) -> Answer:
-        with explained():
-            body = {"StreamARN": self._options.stream_arn} if self._options.stream_arn else {}
-            found = self._client.get_records(ShardIterator=iterator, Limit=most, **body)
+        body = {"StreamARN": self._options.stream_arn} if self._options.stream_arn else {}
+        found = self._ask("get_records", ShardIterator=iterator, Limit=most, **body)
         return Answer(
             found["Records"],
             found.get("NextShardIterator"),
             found.get("MillisBehindLatest", 0),
             _clock(found),
         )
+
+    def _ask(self, operation: str, **request: Any) -> dict[str, Any]:
+        """The answer. The retries of boto3 have one quota, and several readers of a shard use it up."""
+        for wait in _WAITS:
+            try:
+                return self._ask_once(operation, request)
+            except Retryable:
+                time.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret depends on it
+        return self._ask_once(operation, request)
+
+    def _ask_once(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        with explained():
+            answer: dict[str, Any] = getattr(self._client, operation)(**request)
+            return answer
 
     def _of(self, stream: str) -> dict[str, Any]:
         if self._options.stream_arn:
@@ -135,20 +156,23 @@ def explained() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        raise _translated(error.response.get("Error", {})) from error
+        raise _translated(error.response) from error
     except NoCredentialsError:
         raise Forbidden(
             "there are no credentials for Kinesis", "give awsAccessKey and awsSecretKey, or a profile of AWS"
         ) from None
     except NoRegionError:
         raise SettingError("the region of the streams is not known", "give the option region") from None
-    except BotoCoreError as error:
+    except (NotConnected, HTTPClientError) as error:
         raise Unavailable(
             f"Kinesis does not answer: {error}", "see the options region and endpoint"
         ) from error
+    except BotoCoreError as error:
+        raise Fatal(f"Kinesis cannot be asked: {error}", "see the options of the source") from error
 
 
-def _translated(error: dict[str, Any]) -> Exception:
+def _translated(response: dict[str, Any]) -> Exception:
+    error = response.get("Error", {})
     code, message = error.get("Code", ""), error.get("Message", "")
     text = f"Kinesis answers {code}: {message}"
     if code == "ExpiredIteratorException":
@@ -161,6 +185,8 @@ def _translated(error: dict[str, Any]) -> Exception:
         )
     if code in _THROTTLED:
         return Throttled(text, "lower maxFetchRate, or read with fewer queries at once")
+    if response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+        return Unavailable(text, "try again later")
     return Fatal(text)
 
 

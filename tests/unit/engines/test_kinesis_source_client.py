@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from pinterest_pipeline.engines import kinesis_source_client
 from pinterest_pipeline.engines.kinesis_source_client import Expired, Gone, Kinesis
 from pinterest_pipeline.engines.kinesis_source_options import kinesis_options
 from pinterest_pipeline.errors import Fatal, Forbidden, PipelineError, Throttled, Unavailable
@@ -23,7 +24,9 @@ class Service:
     """Answers as it is told, and keeps what it was asked."""
 
     def __init__(self) -> None:
-        self.error = ""
+        self.error, self.status = "", 400
+        self.passes_after = -1
+        """After how many more answers the error is over; -1 for never."""
         self.asked: list[tuple[dict[str, str], str]] = []
         service = self
 
@@ -32,8 +35,11 @@ class Service:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 service.asked.append(({name.lower(): value for name, value in self.headers.items()}, body))
                 is_sts = "AssumeRole" in body
+                if service.passes_after == 0:
+                    service.error = ""
+                service.passes_after -= 1
                 answer = ASSUMED if is_sts else json.dumps(service.answer())
-                self.send_response(400 if service.error and not is_sts else 200)
+                self.send_response(service.status if service.error and not is_sts else 200)
                 self.end_headers()
                 self.wfile.write(answer.encode())
 
@@ -114,21 +120,43 @@ def test_errors_are_told_apart_and_keep_the_words_of_the_service(
     assert len(service.asked) == 1
 
 
-def test_throttling_is_tried_again_before_it_is_an_error(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the client waited, which it does not do."""
+    found: list[float] = []
+    monkeypatch.setattr(kinesis_source_client, "time", SimpleNamespace(sleep=found.append))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind", "says"),
+    [
+        ("ProvisionedThroughputExceededException", 400, Throttled, "lower maxFetchRate"),
+        ("InternalFailureException", 500, Unavailable, "because"),
+    ],
+)
+def test_what_may_pass_is_tried_again_before_it_is_an_error(
+    service: Service, waits: list[float], code: str, status: int, kind: type[PipelineError], says: str
 ) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=waits.append))
-    service.error = "ProvisionedThroughputExceededException"
-    with pytest.raises(Throttled, match="lower maxFetchRate"):
+    service.error, service.status = code, status
+    with pytest.raises(kind, match=says):
         client(service).shards("s")
     assert len(service.asked) == len(waits) + 1 == 12
+    assert 60 <= sum(waits) <= 160
     assert max(waits) <= 20
 
 
-def test_a_service_that_is_not_there_is_said_so(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
+def test_throttling_now_and_then_uses_up_no_patience(service: Service, waits: list[float]) -> None:
+    found = client(service)
+    for _ in range(60):
+        service.error, service.passes_after = "ProvisionedThroughputExceededException", 3
+        found.shards("s")
+    assert len(waits) == 180
+
+
+def test_a_service_that_is_not_there_is_said_so(service: Service, waits: list[float]) -> None:
     found = client(service)
     service.close()
     with pytest.raises(Unavailable, match="see the options region and endpoint"):
         found.shards("s")
+    assert len(waits) == 11
