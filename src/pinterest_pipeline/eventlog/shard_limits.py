@@ -1,7 +1,8 @@
 """What a shard of Kinesis takes and gives in a second, held by token buckets that all processes share.
 
 1 MiB and 1,000 records a second go in; 2 MiB and 5 reads a second come out. Source: "Quotas and limits" of
-the developer guide of Kinesis Data Streams. A read may return more than is left; the ones after it wait then.
+the developer guide of Kinesis Data Streams. A read may return more than is left, and a record that is larger
+than a bucket goes in when that is full; the ones after it wait then.
 """
 
 import fcntl
@@ -23,7 +24,7 @@ BYTES_OUT: Final = 2 * 2**20
 _BURST: Final = 1.0
 """Seconds' worth that a bucket holds."""
 
-_LONGEST: Final = _BURST + 10 * 2**20 / BYTES_OUT
+_LONGEST: Final = _BURST + 10 * 2**20 / BYTES_IN
 """Seconds after which any bucket is full again: more can only come of a clock that was set back."""
 
 _HAIR: Final = 1e-6  # seconds; what sums of floating point numbers may be off
@@ -38,9 +39,9 @@ class Bucket:
         self._rate = rate
 
     def would_hold(self, amount: float, now: float) -> bool:
-        """Whether so much is in it."""
+        """Whether so much is in it, or as much as ever can be."""
         self.full_at = min(max(self.full_at, now), now + _LONGEST)
-        return self.full_at + amount / self._rate <= now + _BURST + _HAIR
+        return self.full_at + min(amount / self._rate, _BURST) <= now + _BURST + _HAIR
 
     def take(self, amount: float) -> None:
         self.full_at += amount / self._rate

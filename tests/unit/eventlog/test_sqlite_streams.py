@@ -349,6 +349,26 @@ def test_a_large_read_is_paid_for_by_those_after_it(tmp_path: Path, clock: Clock
     log.close()
 
 
+def test_a_record_that_a_shard_takes_in_no_second_is_paid_for_by_those_after_it(
+    tmp_path: Path, clock: Clock
+) -> None:
+    log = SqliteStreamLog(tmp_path / "streams.sqlite", 4 * 2**20, limits=True, clock=clock)
+    log.create(STREAM, 1)
+
+    def lands(size: int) -> bool:
+        return isinstance(log.append(STREAM, [Record(bytes(size), b"k")]).result()[0], Receipt)
+
+    assert lands(1)
+    assert not lands(3 * 2**20)
+    clock.now += 1_000
+    assert lands(3 * 2**20)
+    clock.now += 1_900
+    assert not lands(2**20 - 1)
+    clock.now += 1_100
+    assert lands(2**20 - 1)
+    log.close()
+
+
 def test_a_throttled_request_with_a_key_is_tried_again(tmp_path: Path, clock: Clock) -> None:
     log = SqliteStreamLog(tmp_path / "streams.sqlite", 2**20, limits=True, clock=clock)
     log.create(STREAM, 1)
