@@ -92,6 +92,13 @@ class Table:
 
     def positions(self, sources: Sequence[str]) -> dict[str, int]:
         """The position after the last record committed of each source; 0 where there is none."""
+        try:
+            return self._positions(sources)
+        except DeltaError:  # its log is gone: somebody removed the folder while it was open
+            self._delta, self._known = None, -1
+            return self._positions(sources)
+
+    def _positions(self, sources: Sequence[str]) -> dict[str, int]:
         handle = self._handle()
         if handle is None:
             return dict.fromkeys(sources, 0)

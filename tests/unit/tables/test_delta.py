@@ -1,5 +1,6 @@
 """A commit moves the table and its positions together; a newer row replaces the older one of its `ind`."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -245,6 +246,17 @@ def test_damaged_files_are_named(table: Table) -> None:
     newest.write_text("{")
     with pytest.raises(DamagedTable, match="pin"):
         Table(table.path).rows()
+
+
+def test_a_table_that_is_removed_while_it_is_open_is_made_again(table: Table) -> None:
+    for position in (1, 2):
+        table.upsert(rows((position, "old", 10)), {"t/0": position}, {})
+    assert table.positions(["t/0"]) == {"t/0": 2}
+    shutil.rmtree(table.path)
+    assert table.positions(["t/0"]) == {"t/0": 0}
+    table.upsert(rows((1, "new", 20)), {"t/0": 1}, {"read": 1})
+    assert content(table) == [(1, "new", 20)]
+    assert Table(table.path).positions(["t/0"]) == {"t/0": 1}
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 5_000])
