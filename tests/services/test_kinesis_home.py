@@ -86,6 +86,14 @@ def in_order(count: int, keys: int) -> dict[bytes | None, list[int]]:
     return {b"%d" % key: list(range(key, count, keys)) for key in range(keys)}
 
 
+def test_a_name_is_taken_again_once_its_stream_is_deleted(gateway: StreamsGateway) -> None:
+    with closing(gateway.log()) as log:
+        log.create(STREAM, 2)
+        gateway.client.delete_stream(StreamName=STREAM)  # which takes a while
+        log.create(STREAM, 1)
+        assert len(log.stream(STREAM).shards) == 1
+
+
 def test_a_shard_that_takes_no_more_for_now_is_waited_for(tmp_path: Path) -> None:
     limits = {"PINPIPE_KINESIS__SHARD_LIMITS": "true", "PINPIPE_KINESIS__TRANSITION_SECONDS": "0.05"}
     with streams_gateway(tmp_path, **limits) as gateway, closing(gateway.log(delivery_seconds=WAIT)) as log:

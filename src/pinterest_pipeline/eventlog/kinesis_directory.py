@@ -66,13 +66,25 @@ class Directory:
         return sorted(found)
 
     def create(self, name: str, shards: int) -> None:
-        """Make a stream and wait until it is ACTIVE; raises TopicExists, when that one is."""
+        """Make a stream and wait until it is ACTIVE; raises TopicExists, when that one is.
+
+        One that is being deleted is waited for first: its name is free once it is gone.
+        """
+        pauses, deadline = Pauses(*_STATE_ASKED), time.monotonic() + _CHANGE_SECONDS
+        while not self._begun(name, shards):
+            self._pause(name, "deleted", pauses, deadline)
+        self._wait_until_active(name)
+
+    def _begun(self, name: str, shards: int) -> bool:
+        """Whether the stream is on its way now; raises TopicExists, once the one of its name is ACTIVE."""
         try:
             self._client.insist("create_stream", name, StreamName=name, ShardCount=shards)
         except TopicExists:
+            if self._status(name) in ("DELETING", None):
+                return False
             self._wait_until_active(name)
             raise
-        self._wait_until_active(name)
+        return True
 
     def delete(self, name: str) -> None:
         """Delete a stream and wait until it is gone; raises UnknownTopic and StreamInUse."""
