@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pinterest_pipeline.config import KinesisSettings
-from pinterest_pipeline.errors import Forbidden, SettingError, Throttled, Unavailable
+from pinterest_pipeline.errors import Forbidden, SettingError, Throttled, Unavailable, UnknownTopic
 from pinterest_pipeline.eventlog.base import Receipt, Record, Refusal, StoredRecord
 from pinterest_pipeline.eventlog.kinesis import KinesisStreamLog
 from pinterest_pipeline.eventlog.stream_log import StreamLog
@@ -92,6 +92,14 @@ def test_a_name_is_taken_again_once_its_stream_is_deleted(gateway: StreamsGatewa
         gateway.client.delete_stream(StreamName=STREAM)  # which takes a while
         log.create(STREAM, 1)
         assert len(log.stream(STREAM).shards) == 1
+
+
+def test_streams_that_are_not_there_leave_nothing_behind(gateway: StreamsGateway) -> None:
+    with closing(gateway.log()) as log:
+        for number in range(10):
+            with pytest.raises(UnknownTopic):
+                log.append(f"nobody-{number}", numbered(0, 2, 1)).result(WAIT)
+        assert log._sender._queues == {}
 
 
 def test_a_shard_that_takes_no_more_for_now_is_waited_for(tmp_path: Path) -> None:

@@ -70,6 +70,11 @@ class KeyedQueue:
     _later: list[tuple[float, str]] = field(default_factory=list)
     """A heap of the keys whose first record is tried again at a time."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no record waits or is under way."""
+        return not self._lines
+
     def add(self, entry: Entry) -> None:
         line = self._lines.get(entry.key)
         if line is None:

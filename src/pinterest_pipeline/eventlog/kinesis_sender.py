@@ -105,7 +105,7 @@ class Sender:
                 return
             outcomes = self._sent(stream, batch)
             with self._changed:
-                done = self._settled(self._queues[stream], batch, outcomes)
+                done = self._settled(stream, batch, outcomes)
                 self._changed.notify_all()
             for request in done:
                 _finish(request)
@@ -145,10 +145,10 @@ class Sender:
             return [_refused(entry, wrong, len(batch)) for entry in batch]
 
     def _settled(
-        self, queue: KeyedQueue, batch: Sequence[Entry], outcomes: Sequence[Receipt | Refusal]
+        self, stream: str, batch: Sequence[Entry], outcomes: Sequence[Receipt | Refusal]
     ) -> list[Request]:
         """Note what became of the records; the requests that are over. Holds the lock."""
-        done: list[Request] = []
+        queue, done = self._queues[stream], list[Request]()
         for entry, outcome in zip(batch, outcomes, strict=True):
             at = _next_try(entry, outcome)
             if at is not None:
@@ -163,6 +163,8 @@ class Sender:
             entry.request.left -= 1
             if not entry.request.left:
                 done.append(entry.request)
+        if queue.is_empty:  # a client may name any number of streams, and each batch looks at all queues
+            del self._queues[stream]
         return done
 
     def close(self) -> None:
