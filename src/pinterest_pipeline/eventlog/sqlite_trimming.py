@@ -1,9 +1,11 @@
-"""What has outlived a stream's retention leaves the file, a little at a time."""
+"""What has outlived a stream's retention, or its stream, leaves the file, a little at a time."""
 
+import sqlite3
 from collections.abc import Callable
 from typing import Final
 
-from pinterest_pipeline.eventlog import sqlite_batches, sqlite_shards
+from pinterest_pipeline.eventlog import sqlite_batches, sqlite_shards, sqlite_topics
+from pinterest_pipeline.eventlog import sqlite_stream_changes as changes
 from pinterest_pipeline.eventlog.sqlite_writer import Transaction, Writer
 from pinterest_pipeline.eventlog.streams import FOREVER_HOURS
 
@@ -13,7 +15,10 @@ _AT_ONCE: Final = 20_000
 
 
 class Trimmer:
-    """Removes expired records while a stream is written to: no reader sees them any more."""
+    """Removes what no reader sees any more while a stream is written to.
+
+    Deleted streams too: nobody may have asked for the streams since, or was killed while they were removed.
+    """
 
     def __init__(self, writer: Writer, clock: Callable[[], int]) -> None:
         """`clock` gives milliseconds since 1970."""
@@ -30,7 +35,14 @@ class Trimmer:
 
     def trim(self, transaction: Transaction) -> None:
         """Remove at most so many records that no other writer waits long; the rest at the next nudge."""
-        connection, room = transaction.connection, _AT_ONCE
+        changes.finish(transaction, self._clock())
+        is_more = sqlite_topics.purge(transaction)
+        if not self._expire(transaction.connection) or is_more:
+            self._next_ms = 0
+
+    def _expire(self, connection: sqlite3.Connection) -> bool:
+        """Remove expired records; whether that were all of them."""
+        room = _AT_ONCE
         names = connection.execute(
             "SELECT t.name FROM topics t JOIN streams s ON s.topic_id = t.id WHERE s.retention_hours < ?",
             (FOREVER_HOURS,),
@@ -48,5 +60,4 @@ class Trimmer:
                 connection.execute(
                     "UPDATE shards SET beginning = ? WHERE partition_id = ?", (beginning, part.partition_id)
                 )
-        if room == 0:
-            self._next_ms = 0
+        return room > 0

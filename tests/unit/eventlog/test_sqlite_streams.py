@@ -294,6 +294,27 @@ def test_records_expire_and_leave_the_file(log: SqliteStreamLog, clock: Clock) -
     assert log.offsets_at(STREAM, clock.now) == {0: 3}
 
 
+def test_a_deleted_stream_leaves_the_file_while_others_are_written_to(
+    log: SqliteStreamLog, clock: Clock, tmp_path: Path
+) -> None:
+    def batches() -> int:
+        with closing(sqlite3.connect(tmp_path / "streams.sqlite")) as connection:
+            (count,) = connection.execute("SELECT count(*) FROM batches").fetchone()
+        return int(count)
+
+    log.create(STREAM, 1)
+    log.create("deleted", 1)
+    log.append("deleted", [Record(b"gone", b"k")]).result()
+    put(log, "a")
+    log.delete_stream("deleted")
+    assert batches() == 2
+    clock.now += 60_000
+    put(log, "b")
+    put(log, "c")  # behind the trimming that the one before began
+    assert batches() == 3
+    assert everything(log) == [b"a", b"b", b"c"]
+
+
 def test_a_closed_shard_is_forgotten_when_all_of_it_has_expired(log: SqliteStreamLog, clock: Clock) -> None:
     log.create_stream(STREAM, 1, {})
     clock.now += 1_000
