@@ -255,6 +255,17 @@ def test_a_successor_holds_nothing_of_the_stream_before_it(streams: StreamLog) -
     assert [record.value for record in everything(streams)] == [b"100"]
 
 
+def test_a_successor_is_read_though_the_stream_before_it_was_read_at_the_same_place(
+    streams: StreamLog,
+) -> None:
+    streams.create(PIN, 1)
+    assert streams.get(PIN, 0, 0, 1).records == []
+    streams.delete(PIN)
+    streams.create(PIN, 1)
+    put(streams, [Record(b"100", b"k")])
+    assert [record.value for record in everything(streams)] == [b"100"]
+
+
 def test_two_instances_see_each_other(streams: StreamLog, open_streams: Opener) -> None:
     other = open_streams()
     streams.create(PIN, 1)

@@ -43,6 +43,12 @@ class Directory:
             self._known[name] = _Known(stream, until)
         return stream
 
+    def may_be(self, name: str, created_ms: int) -> bool:
+        """Whether the stream that was made then is the one of this name, as far as was seen; asks nobody."""
+        with self._lock:
+            known = self._known.get(name)
+        return known is None or known.stream.created_ms == created_ms
+
     def forget(self, name: str) -> None:
         """Ask anew when the stream is next wanted."""
         with self._lock:

@@ -103,9 +103,10 @@ class Reader:
             self._directory.ended(stream, number, max(end, shard.start))
 
     def _taken(self, place: _Place) -> _Iterator | None:
-        """The iterator at a place, which is then nobody else's."""
+        """The iterator at a place, which is then nobody else's; none of a stream that was replaced."""
         with self._lock:
-            return self._iterators.pop(place, None)
+            found = self._iterators.pop(place, None)
+        return found if found and self._directory.may_be(place[0], found.created_ms) else None
 
     def _keep(self, place: _Place, iterator: _Iterator) -> None:
         with self._lock:
