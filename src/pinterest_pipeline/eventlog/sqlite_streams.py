@@ -161,7 +161,7 @@ class SqliteStreamLog(SqliteEventLog):
             size = sum(len(one.value or b"") + len(one.key or b"") for one in taken)
             self._limits.note_read(part.partition_id, size)
         is_at_end = not taken or taken[-1].offset + 1 >= part.end
-        behind_ms = 0 if is_at_end else max(0, self._clock() - taken[-1].timestamp)
+        behind_ms = 0 if is_at_end else max(1, self._clock() - taken[-1].timestamp)
         return ShardRecords(taken, behind_ms, part.is_closed and is_at_end)
 
     def beginnings(self, topic: str) -> dict[int, int]:
