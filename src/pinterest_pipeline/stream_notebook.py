@@ -7,6 +7,7 @@ from pinterest_pipeline.config import load_settings, on_databricks
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from pinterest_pipeline.config import GatewaySettings
     from pinterest_pipeline.notebook import Secrets
 
 _ON_DATABRICKS: Final = {
@@ -28,10 +29,16 @@ def default(widget: str) -> str:
     return {
         "pipeline_id": settings.pipeline_id,
         "region": "us-east-1",
-        "endpoint": f"http://{settings.gateway.host}:{settings.gateway.port}",
+        "endpoint": _address(settings.gateway),
         "tables": str(settings.data.absolute() / "spark" / "tables"),
         "checkpoints": str(settings.data.absolute() / "spark" / "checkpoints"),
     }[widget]
+
+
+def _address(gateway: "GatewaySettings") -> str:
+    scheme = "http" if gateway.tls_certificate is None else "https"
+    host = f"[{gateway.host}]" if ":" in gateway.host else gateway.host
+    return f"{scheme}://{host}:{gateway.port}"
 
 
 def access(

@@ -77,6 +77,11 @@ def test_queries_that_end_by_themselves_come_one_after_the_other() -> None:
 def test_defaults_fit_where_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default("endpoint") == "http://127.0.0.1:8082"
     assert default("tables").endswith("pinpipe-data/spark/tables")
+    monkeypatch.setenv("PINPIPE_GATEWAY__HOST", "::1")
+    assert default("endpoint") == "http://[::1]:8082"
+    monkeypatch.setenv("PINPIPE_GATEWAY__TLS_CERTIFICATE", "cert.pem")
+    monkeypatch.setenv("PINPIPE_GATEWAY__TLS_KEY", "key.pem")
+    assert default("endpoint") == "https://[::1]:8082"
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
     assert default("endpoint") == ""
     assert default("tables") == "workspace.pinterest_stream"
