@@ -23,20 +23,12 @@ def fill(settings: Settings, posts: Path | None, count: int | None, seed: int, *
     else:
         source = generate(seed=seed) if count is None else generate(count, seed)
     with closing(PostDatabase(url)) as database:
-        there = 0 if replace else _posts_in(database)
+        there = 0 if replace else database.rows_there()
         if there:
             raise BadInput(f"the database holds {there:,} posts already", "add --replace to replace them")
         with steps() as progress:
             filled = database.fill(_counted(source, progress, count))
     out.print(f"{filled:,} posts are in {url.render_as_string(hide_password=True)}", soft_wrap=True)
-
-
-def _posts_in(database: PostDatabase) -> int:
-    """How many posts there are; 0 where the tables are missing or half filled."""
-    try:
-        return database.rows()
-    except BadInput:
-        return 0
 
 
 def _counted(

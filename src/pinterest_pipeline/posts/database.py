@@ -138,6 +138,22 @@ class PostDatabase:
         with self._reading() as connection:
             return int(connection.scalar(sql.select(sql.func.count()).select_from(_tables["pin"])) or 0)
 
+    def rows_there(self) -> int:
+        """What a fill would replace: the rows of the fullest of the tables that are there, complete or not.
+
+        Those that a broken fill has left do not count.
+        """
+        path = self._sqlite_file()
+        if path and not path.exists():
+            return 0
+        with self._talking() as connection:
+            names = set(sql.inspect(connection).get_table_names())
+            if _filling.name in names:
+                return 0
+            there = [table for table in _tables.values() if table.name in names]
+            counts = [sql.select(sql.func.count()).select_from(table) for table in there]
+            return max((connection.scalar(count) or 0 for count in counts), default=0)
+
     def row_indexes(self) -> Sequence[int]:
         """The `index` of each row number, ascending: a range when there is no gap, else 8 bytes each.
 
