@@ -27,8 +27,9 @@ def fill(settings: Settings, posts: Path | None, count: int | None, seed: int, *
         if there:
             raise BadInput(f"the database holds {there:,} posts already", "add --replace to replace them")
         with steps() as progress:
-            filled = database.fill(_counted(source, progress, count))
-    out.print(f"{filled:,} posts are in {url.render_as_string(hide_password=True)}", soft_wrap=True)
+            database.fill(_counted(source, progress, count))
+        there = database.rows()
+    out.print(f"{there:,} posts are in {url.render_as_string(hide_password=True)}", soft_wrap=True)
 
 
 def _counted(

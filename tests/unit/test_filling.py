@@ -45,3 +45,13 @@ def test_what_a_broken_fill_left_is_replaced(settings: Settings) -> None:
     run(settings, "CREATE TABLE pinterest_fill_under_way (since TEXT)")
     fill(settings, None, 2, 100, replace=False)
     assert run(settings, "SELECT COUNT(*) FROM pinterest_data") == [(2,)]
+
+
+def test_a_post_that_comes_twice_is_one_of_the_posts_that_are_said_to_be_there(
+    settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = '{"pin": {"index": 5}, "geo": {"ind": 5}, "user": {"ind": 5}}\n'
+    posts = settings.data / "posts.jsonl"
+    posts.write_text(rows + rows.replace("5", "6") + rows)
+    fill(settings, posts, None, 100, replace=False)
+    assert capfd.readouterr().out.startswith("2 posts are in sqlite:///")
