@@ -153,7 +153,7 @@ def demo(
         _show_outcome(result.outcome, problems)
     report_path = _write_report(result.workspace, result.outcome)
     if not as_json:
-        out.print(f"\nThe report: {report_path}", soft_wrap=True)
+        out.say(f"\nThe report: {report_path}")
     if problems:
         raise Disagreement(_summary(problems, as_json))
 
@@ -172,7 +172,7 @@ def up(on_kafka: OnKafka = False, on_s3: OnS3 = False) -> None:
     from pinterest_pipeline.workspace import Workspace
 
     settings = chosen_settings(load_settings(), on_kafka=on_kafka, on_s3=on_s3)
-    fetch_parts(settings, err.print)
+    fetch_parts(settings, err.say)
     stop = stop_event()
     with Workspace(settings).only_one("up"):
         if on_kafka or on_s3:
@@ -180,8 +180,8 @@ def up(on_kafka: OnKafka = False, on_s3: OnS3 = False) -> None:
         supervisor = Supervisor(settings)
         try:
             url = supervisor.start()
-            out.print(f"The gateway listens on {url}; its routes: {url}/docs", soft_wrap=True)
-            out.print(f"Logs are in {settings.data / 'logs'}; Ctrl-C stops all.", soft_wrap=True)
+            out.say(f"The gateway listens on {url}; its routes: {url}/docs")
+            out.say(f"Logs are in {settings.data / 'logs'}; Ctrl-C stops all.")
             if lacks_key(settings.gateway, urlsplit(url).hostname or "", settings.data):
                 err.print(f"[yellow]warning:[/] {escape(NO_KEY)}", soft_wrap=True)
             supervisor.run(stop)
@@ -261,7 +261,7 @@ def report() -> None:
     from pinterest_pipeline.workspace import Workspace
 
     workspace = Workspace(load_settings())
-    out.print(str(_write_report(workspace, outcome(workspace, loaded_branches(workspace)))), soft_wrap=True)
+    out.say(str(_write_report(workspace, outcome(workspace, loaded_branches(workspace)))))
 
 
 @app.command(rich_help_panel=LOOK)

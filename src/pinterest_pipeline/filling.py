@@ -29,7 +29,7 @@ def fill(settings: Settings, posts: Path | None, count: int | None, seed: int, *
         with steps() as progress:
             database.fill(_counted(source, progress, count))
         there = database.rows()
-    out.print(f"{there:,} posts are in {url.render_as_string(hide_password=True)}", soft_wrap=True)
+    out.say(f"{there:,} posts are in {url.render_as_string(hide_password=True)}")
 
 
 def _counted(

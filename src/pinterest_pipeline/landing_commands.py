@@ -52,7 +52,7 @@ def sink(
             raise typer.BadParameter("--backfill needs --prefix")
         span = Span(from_offset, to_offset, _milliseconds(from_time), _milliseconds(to_time))
         done = run_backfill(Workspace(settings), config, prefix, span)
-        out.print(f"{sum(done.values()):,} offsets of {len(done)} partitions are below {prefix}")
+        out.say(f"{sum(done.values()):,} offsets of {len(done)} partitions are below {prefix}")
     else:
         run_sink(Workspace(settings), stop_event(exit_with_parent=exit_with_parent), config)
 

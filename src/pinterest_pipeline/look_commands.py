@@ -37,7 +37,7 @@ def status(as_json: AsJson = False) -> None:
     state = read_state(settings.data)
     if state and not as_json:  # said first: a log that is away takes its time
         rooms = ", ".join(f"{name} ({pid})" for name, pid in state.rooms.items())
-        out.print(f"up: {state.gateway}; {rooms}", soft_wrap=True)
+        out.say(f"up: {state.gateway}; {rooms}")
     elif not as_json:
         out.print("not up; start it: pinpipe up")
     found, fresh, problem = _known(Workspace(settings))

@@ -81,7 +81,7 @@ async def _run(
 
 def _show(emulator: Emulator, account: Account) -> None:
     for reason, count in emulator.reasons.most_common():
-        out.print(f"{count:,} x {reason}", soft_wrap=True, markup=False)
+        out.say(f"{count:,} x {reason}")
     out.print(
         f"{emulator.posts:,} posts: {account.sent:,} records sent = {account.acknowledged:,} acknowledged"
         f" + {account.refused:,} refused + {account.unknown:,} unknown",

@@ -22,12 +22,12 @@ def kafka(exit_with_parent: ExitWithParent = False) -> None:
     settings = load_settings()
     workspace = Workspace(settings)
     with workspace.only_one("kafka"):
-        jars(settings.cache, err.print)
+        jars(settings.cache, err.say)
         stop = stop_event(exit_with_parent=exit_with_parent)
         node = workspace.kafka_node()
         try:
-            node.start(err.print, stop)
-            err.print(f"Kafka answers on {node.address}; its data and log are in {node.folder}")
+            node.start(err.say, stop)
+            err.say(f"Kafka answers on {node.address}; its data and log are in {node.folder}")
             while not stop.wait(0.5):
                 node.check()
         finally:
@@ -48,4 +48,4 @@ def s3(exit_with_parent: ExitWithParent = False) -> None:
     workspace = Workspace(load_settings())
     stop = stop_event(exit_with_parent=exit_with_parent)
     with workspace.only_one("s3"):
-        serve(workspace.s3, stop, lambda text: err.print(text, soft_wrap=True))
+        serve(workspace.s3, stop, err.say)

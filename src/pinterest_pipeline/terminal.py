@@ -25,14 +25,23 @@ if TYPE_CHECKING:
 _ROWS_SHOWN = 10
 
 
+_STEERING = [code for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"]
+_VISIBLE = dict.fromkeys(_STEERING, "\ufffd")
+"""What steers a terminal, out of a text that anybody may have sent."""
+
+
 class _Console(Console):
+    def say(self, text: str) -> None:
+        """A line as it is: in any other one brackets are marks of style, as they may be in a path."""
+        self.print(text, soft_wrap=True, markup=False)
+
     def on_broken_pipe(self) -> None:
         """As any other write: rich would end the process here as if a command had failed."""
         raise BrokenPipeError(errno.EPIPE, "nobody reads standard output")
 
 
-out = _Console(highlight=False)
-err = _Console(stderr=True, highlight=False)
+out = _Console(highlight=False, emoji=False)
+err = _Console(stderr=True, highlight=False, emoji=False)
 
 
 def configure_log() -> None:
@@ -71,7 +80,7 @@ def steps() -> Iterator[Any]:
     """A callback (step, done, total) that shows one line with a bar for each step."""
     columns = (
         SpinnerColumn(finished_text="[green]✓[/]"),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         _Rate(),
@@ -85,7 +94,7 @@ def steps() -> Iterator[Any]:
                     progress.stop_task(task)
                 tasks[step] = progress.add_task(step, total=total)
                 if not err.is_terminal:
-                    err.print(f"{step} ...")
+                    err.say(f"{step} ...")
             progress.update(tasks[step], completed=done, total=total)
 
         yield show
@@ -107,12 +116,12 @@ def show_answer(analysis: "Analysis", rows: Sequence[Mapping[str, Any]]) -> None
         out.print(f"[dim]… {len(rows) - _ROWS_SHOWN} more rows[/]")
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any) -> str | Text:
     if isinstance(value, int) and value >= 10_000:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.1f}".removesuffix(".0")
-    return "" if value is None else escape(str(value))
+    return "" if value is None else Text(str(value).translate(_VISIBLE))
 
 
 _ACCOUNT_ROWS = (
