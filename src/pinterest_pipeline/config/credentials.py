@@ -63,7 +63,7 @@ class Credentials(Group):
         if self.URL is not None:
             try:
                 return make_url(self.URL.get_secret_value())
-            except ArgumentError:
+            except (ArgumentError, ValueError):  # of a port that is no number
                 raise SettingError(
                     "URL in db_creds.yaml is no SQLAlchemy URL", "write for example sqlite:///posts.sqlite"
                 ) from None
@@ -97,6 +97,8 @@ def load_credentials(path: Path) -> Credentials:
         raise SettingError(
             f"{path} is not YAML{line}", "each line is a key, a colon, a space and a value"
         ) from None
+    except ValueError as error:  # what looks like a date and is none
+        raise SettingError(f"{path} has a value that YAML cannot read: {error}", "put it in quotes") from None
     if not isinstance(content, dict):
         raise SettingError(f"{path} holds no keys", "each line is a key, a colon, a space and a value")
     try:

@@ -113,6 +113,8 @@ def test_the_original_keys_give_a_mysql_url(tmp_path: Path) -> None:
         ("HOST: h\nUSER: u\n", "lacks PASSWORD, DATABASE"),
         ("HOTS: h\n", "HOTS"),
         ("URL: not a url\n", "no SQLAlchemy URL"),
+        ("URL: mysql+pymysql://u:p@h:3306x/d\n", "no SQLAlchemy URL"),
+        ("PASSWORD: 2026-13-45\n", "cannot read: .*month"),
         ("PORT: x\nURL: sqlite://\n", "PORT"),
         ("a: [\n", "not YAML in line"),
         ("just text\n", "holds no keys"),
