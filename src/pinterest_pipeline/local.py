@@ -142,7 +142,7 @@ class Supervisor:
         """Rooms of a supervisor that was killed stop by themselves; until then they hold port and locks."""
         try:
             left = _decode_state(self._settings.data).rooms.values()
-        except FileNotFoundError:
+        except (FileNotFoundError, msgspec.DecodeError):  # a power cut may leave it empty
             return
         deadline = time.monotonic() + _STOP_SECONDS
         while any(_is_alive(pid) for pid in left) and time.monotonic() < deadline:

@@ -54,6 +54,16 @@ def test_a_room_that_cannot_run_is_named_with_its_own_error(
     assert raised.value.remedy == "set PINPIPE_KAFKA__REGION, as eu-west-1"
 
 
+@pytest.mark.parametrize("content", ["", '{"pid": 1, "ga'])
+def test_a_state_that_a_power_cut_left_keeps_nobody_from_starting(tmp_path: Path, content: str) -> None:
+    (tmp_path / "up.json").write_text(content)
+    supervisor = Supervisor(load_settings(data=tmp_path, gateway={"port": 0}), [])
+    try:
+        assert supervisor.start().startswith("http://127.0.0.1:")
+    finally:
+        supervisor.stop()
+
+
 def run_until_it_gives_up(supervisor: Supervisor) -> None:
     supervisor.start()
     supervisor.run(threading.Event())
