@@ -69,10 +69,12 @@ class Upkeep(NamedTuple):
 class Table:
     """A Delta table in a folder; made by its first commit. `append` makes one that keeps every version.
 
-    Whatever opens the table raises DamagedTable when its log cannot be read.
+    Whatever opens the table raises DamagedTable when its log cannot be read. Raises SettingError for a folder
+    that no table can be in.
     """
 
     def __init__(self, path: Path, upkeep: Upkeep | None = None) -> None:
+        _refuse_unreadable(path)
         self.path = path
         self._upkeep = upkeep or Upkeep()
         self._delta: DeltaTable | None = None
@@ -289,6 +291,16 @@ class Table:
             except DeltaError as error:
                 raise DamagedTable(f"{self.path}: {error}") from error
         return self._delta
+
+
+def _refuse_unreadable(path: Path) -> None:
+    """delta-rs makes a table in such a folder and then looks for its log in another one."""
+    whole = str(path.absolute())
+    if unquote(whole) != whole or "\\" in whole:
+        raise SettingError(
+            f"no Delta table can be in {whole}: its name has a backslash, or a % before two digits",
+            "name another folder by PINPIPE_DATA",
+        )
 
 
 def _first_rows(path: str, most: int) -> list[dict[str, Any]]:

@@ -44,6 +44,23 @@ def test_a_table_that_is_not_there_is_empty(table: Table) -> None:
     assert table.positions(["a/0"]) == {"a/0": 0}
 
 
+@pytest.mark.parametrize("name", ["My%20Project", "100%25", "a\\b"])
+def test_a_folder_that_no_table_can_be_in_is_refused_before_one_is_made(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingError, match="no Delta table can be in") as raised:
+        Table(tmp_path / name / "pin")
+    assert "PINPIPE_DATA" in raised.value.remedy
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["é #[1]*?", "100%", "a:b", "%zz"])
+def test_other_signs_may_be_in_the_name_of_its_folder(tmp_path: Path, name: str) -> None:
+    table = Table(tmp_path / name / "pin")
+    for offset in (1, 2):
+        table.upsert(rows((offset, "a", 10)), {"t/0": offset}, {})
+    assert Table(table.path).positions(["t/0"]) == {"t/0": 2}
+    assert [Path(file).exists() for file in table.files()] == [True, True]
+
+
 def test_a_commit_carries_rows_positions_and_totals(table: Table) -> None:
     table.upsert(rows((1, "a", 10), (2, "b", 10)), {"t/0": 2}, {"read": 2})
     table.upsert(rows((3, "c", 20)), {"t/0": 3, "t/1": 7}, {"read": 1, "rule": 4})
