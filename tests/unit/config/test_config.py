@@ -40,6 +40,8 @@ def test_the_environment_comes_before_the_file_and_the_file_before_the_default(
         ("PINPIPE_SINK__TOPICS_DIR", "/", "PINPIPE_SINK__TOPICS_DIR: .*names no folder"),
         ("PINPIPE_SINK__TOPICS_DIR", "a/../b", "PINPIPE_SINK__TOPICS_DIR: .*names no folder"),
         ("PINPIPE_GATEWAY__PORT", "abc", "PINPIPE_GATEWAY__PORT: Input should be a valid integer"),
+        ("PINPIPE_TABLES__KEEP_MINUTES", "inf", "PINPIPE_TABLES__KEEP_MINUTES: .*finite number"),
+        ("PINPIPE_STREAM__POLL_SECONDS", "Infinity", "PINPIPE_STREAM__POLL_SECONDS: .*finite number"),
         ("PINPIPE_SINK__FLUSHSIZE", "1", "PINPIPE_SINK__FLUSHSIZE is no setting"),
         ("PINPIPE_PIPELINE_ID", "../x", "PINPIPE_PIPELINE_ID"),
         ("PINPIPE_OBJECTS__URL", "http://x", "PINPIPE_OBJECTS__URL: .*s3://bucket/prefix"),
