@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 
 _HOMES = "homes.toml"
+_NOTHING = "null"  # what a child gets where we have no value and pinpipe.toml may have one
 
 
 class Settings(BaseSettings):
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_nested_delimiter="__",
+        env_parse_none_str=_NOTHING,
         toml_file="pinpipe.toml",
         extra="forbid",
         frozen=True,
@@ -123,15 +125,15 @@ def child_environment(settings: Settings) -> dict[str, str]:
 
 
 def variables(settings: BaseModel, prefix: str = PREFIX) -> list[tuple[str, str]]:
-    """Every setting that has a value as (environment variable, value), secrets in the clear."""
+    """Every setting as (environment variable, value), secrets in the clear."""
     rows: list[tuple[str, str]] = []
     for name in type(settings).model_fields:
         value = getattr(settings, name)
         variable = prefix + name.upper()
         if isinstance(value, BaseModel):
             rows += variables(value, variable + "__")
-        elif value is not None:
-            rows.append((variable, _written(value)))
+        else:
+            rows.append((variable, _NOTHING if value is None else _written(value)))
     return rows
 
 

@@ -82,6 +82,18 @@ def test_a_child_gets_the_very_settings(monkeypatch: pytest.MonkeyPatch) -> None
     assert load_settings() == settings
 
 
+def test_a_child_has_no_value_where_we_have_none_and_the_file_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pinpipe.toml").write_text('[gateway]\ntls_key = "key.pem"\n')
+    settings = load_settings()
+    assert settings.gateway.tls_key == Path("key.pem")
+    plain = settings.model_copy(update={"gateway": GatewaySettings()})
+    for variable, value in child_environment(plain).items():
+        monkeypatch.setenv(variable, value)
+    assert load_settings() == plain
+
+
 def test_a_secret_reaches_a_child_and_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
     secret = "hunter2hunter2"
     monkeypatch.setenv("PINPIPE_OBJECTS__SECRET_ACCESS_KEY", secret)
