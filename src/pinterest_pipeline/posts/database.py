@@ -61,6 +61,21 @@ class _DateTime(_AsItIs):
     cache_ok = True
 
 
+class _Key(sql.types.TypeDecorator[int]):
+    """What posts are ordered, joined and dealt out by: refuses what only looks like an integer."""
+
+    impl = sql.Integer
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: sql.Dialect) -> int:
+        if isinstance(value, int):
+            return value
+        keys = ", ".join(f"{SOURCE_TABLES[table]}.{SOURCE_KEYS[table]}" for table in TABLES)
+        raise BadInput(
+            f"the source database has {value!r:.100} for the key of a post", f"make {keys} integer columns"
+        )
+
+
 _TYPES: Final[dict[str, type[sql.types.TypeEngine[Any]]]] = {
     "int": sql.Integer,
     "float": _Float,
@@ -73,7 +88,9 @@ _tables: Final[dict[Table, sql.Table]] = {
         SOURCE_TABLES[table],
         _metadata,
         *(
-            sql.Column(name, _TYPES[kind], primary_key=name == SOURCE_KEYS[table], autoincrement=False)
+            sql.Column(name, _Key, primary_key=True, autoincrement=False)
+            if name == SOURCE_KEYS[table]
+            else sql.Column(name, _TYPES[kind])
             for name, kind in columns.items()
         ),
         mysql_charset="utf8mb4",  # MySQL's older default cannot hold an emoji
@@ -160,10 +177,10 @@ class PostDatabase:
         Raises BadInput when there is no post.
         """
         key, rows = _key("pin"), self.rows()
+        if not rows:
+            raise BadInput(f"the database {self._name()} holds no posts", "fill it first")
         with self._reading() as connection:
             first, last = connection.execute(sql.select(sql.func.min(key), sql.func.max(key))).one()
-            if first is None:
-                raise BadInput(f"the database {self._name()} holds no posts", "fill it first")
             if last - first + 1 == rows:
                 return range(first, last + 1)
             return array("q", connection.scalars(sql.select(key).order_by(key)))
@@ -306,5 +323,9 @@ def _rows(
     connection: sql.Connection, table: Table, chosen: "sql.ColumnElement[bool]"
 ) -> dict[int, dict[str, Any]]:
     key = SOURCE_KEYS[table]
-    result = connection.execute(sql.select(_tables[table]).where(chosen))
-    return {row[key]: dict(row) for row in result.mappings()}
+    found: dict[int, dict[str, Any]] = {}
+    for row in connection.execute(sql.select(_tables[table]).where(chosen)).mappings():
+        if row[key] in found:
+            raise BadInput(f"{SOURCE_TABLES[table]} has several rows of post {row[key]}", "keep one of them")
+        found[row[key]] = dict(row)
+    return found

@@ -1,5 +1,5 @@
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from sqlalchemy import Engine, event, make_url
 from pinterest_pipeline.errors import BadInput, DiskFull, SettingError, Unavailable
 from pinterest_pipeline.posts.database import PostDatabase
 from pinterest_pipeline.posts.order import original
-from pinterest_pipeline.records.schemas import Post
+from pinterest_pipeline.records.schemas import SOURCE_COLUMNS, SOURCE_KEYS, SOURCE_TABLES, Post
 
 Make = Callable[..., Post]
 
@@ -124,6 +124,42 @@ def test_a_missing_post_is_named_with_its_table(database: PostDatabase, path: Pa
     run(path, "DELETE FROM user_data WHERE ind = 1")
     with pytest.raises(BadInput, match=r"user_data in .* has no post 1"):
         list(database.all_posts())
+
+
+def filled_by_others(path: Path, keys: Iterable[object], kind: str) -> None:
+    """Tables as an import of CSV files may leave them: no primary keys, keys of another type."""
+    path.parent.mkdir()
+    for table, columns in SOURCE_COLUMNS.items():
+        name, key = SOURCE_TABLES[table], SOURCE_KEYS[table]
+        typed = ", ".join(f'"{column}" {kind if column == key else "TEXT"}' for column in columns)
+        run(path, f"CREATE TABLE {name} ({typed})")
+        for value in keys:
+            run(path, f'INSERT INTO {name} ("{key}") VALUES (?)', value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "shown"),
+    [("TEXT", "012", "'"), ("REAL", (0, 1, 2), r"0\.0"), ("INT", (None, 1), "None")],
+)
+def test_keys_that_are_no_integers_are_named(
+    database: PostDatabase, path: Path, kind: str, keys: Iterable[object], shown: str
+) -> None:
+    filled_by_others(path, keys, kind)
+    with pytest.raises(BadInput, match=f"has {shown}.* for the key of a post"):
+        database.original_order()
+    with pytest.raises(BadInput, match=f"has {shown}.* for the key of a post"):
+        list(database.all_posts())
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 10])
+def test_a_post_that_is_there_twice_is_named_before_one_of_its_rows_is_lost(
+    database: PostDatabase, path: Path, chunk: int
+) -> None:
+    filled_by_others(path, (0, 1, 2, 2), "INT")
+    with pytest.raises(BadInput, match="pinterest_data has several rows of post 2"):
+        list(database.all_posts(chunk))
+    with pytest.raises(BadInput, match="pinterest_data has several rows of post 2"):
+        database.posts([1, 2])
 
 
 def test_a_missing_file_is_named_and_not_made(database: PostDatabase, path: Path) -> None:
