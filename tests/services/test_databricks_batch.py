@@ -132,6 +132,17 @@ def test_it_loads_what_is_new_and_gives_the_answers_of_pinpipe(
     check(spark, workspace, target, run(spark, workspace, target))
 
 
+def test_objects_that_a_killed_compaction_left_beside_the_merged_ones_count_once(
+    spark: SparkSession, workspace: Workspace, target: CatalogSchema, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        land_with_bad(workspace, 20)
+    shutil.copytree(tmp_path / "objects" / "topics", tmp_path / "small")
+    assert all(done.merged for done in run_compaction(workspace, 2**20).values())
+    shutil.copytree(tmp_path / "small", tmp_path / "objects" / "topics", dirs_exist_ok=True)
+    check(spark, workspace, target, run(spark, workspace, target))
+
+
 def test_whatever_write_it_dies_in_each_record_is_loaded_once(
     spark: SparkSession, workspace: Workspace, target: CatalogSchema, monkeypatch: pytest.MonkeyPatch
 ) -> None:

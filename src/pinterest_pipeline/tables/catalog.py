@@ -48,11 +48,14 @@ class CatalogSchema:
         )
 
     def set_aside(self, rows: DataFrame) -> None:
-        """Add the rows to the quarantine that are not in it: one of the same table, position and text."""
-        key = ("table_name", *POSITION_COLUMNS[self.branch], "raw")
+        """Add the rows to the quarantine that are not in it: one of the same table, position and text.
+
+        Of such rows one is added, for small objects may come with the one that they were merged into.
+        """
+        key = ["table_name", *POSITION_COLUMNS[self.branch], "raw"]
         _merge(
             self.quarantine_table(),
-            rows,
+            rows.dropDuplicates(key),
             " AND ".join(f"target.`{name}` <=> source.`{name}`" for name in key),
         )
 
