@@ -91,7 +91,7 @@ class Supervisor:
         self._socket = bind(self._settings.gateway.host, self._settings.gateway.port)
         host, port = self._socket.getsockname()[:2]
         scheme = "http" if self._settings.gateway.tls_certificate is None else "https"
-        self._url = f"{scheme}://{host}:{port}"
+        self._url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         self._start_servers()
         options = {"gateway": ["--fd", str(self._socket.fileno())], "load": ["--every", "1"]}
         self._rooms = [_Room(name, [name, *options.get(name, [])]) for name in self._names]

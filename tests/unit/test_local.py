@@ -5,6 +5,7 @@ import sys
 import threading
 from pathlib import Path
 
+import httpx
 import pytest
 
 from pinterest_pipeline.config import load_settings
@@ -60,6 +61,17 @@ def test_a_state_that_a_power_cut_left_keeps_nobody_from_starting(tmp_path: Path
     supervisor = Supervisor(load_settings(data=tmp_path, gateway={"port": 0}), [])
     try:
         assert supervisor.start().startswith("http://127.0.0.1:")
+    finally:
+        supervisor.stop()
+
+
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_the_address_of_the_gateway_is_one_that_can_be_called(tmp_path: Path, host: str, shown: str) -> None:
+    supervisor = Supervisor(load_settings(data=tmp_path, gateway={"host": host, "port": 0}), [])
+    try:
+        url = supervisor.start()
+        assert url.rpartition(":")[0] == f"http://{shown}"
+        assert httpx.URL(url).host == host
     finally:
         supervisor.stop()
 
