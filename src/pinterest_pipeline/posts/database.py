@@ -34,6 +34,8 @@ CHUNK: Final = 1_000
 _FILL_BATCH: Final = 2_000
 _REFUSED_LOGINS: Final = {1044, 1045, 1049}  # MySQL: access denied, wrong password, no such database
 _CONNECT_SECONDS: Final = 10
+_ANSWER_SECONDS: Final = 120.0
+"""Longest silence of a server; a network may drop a connection without a word."""
 
 
 class _AsItIs(sql.types.TypeDecorator[Any]):
@@ -110,6 +112,7 @@ class PostDatabase:
         options: dict[str, Any] = {}
         if url.drivername == "mysql+pymysql":
             options = {"connect_timeout": _CONNECT_SECONDS}
+            options |= dict.fromkeys(("read_timeout", "write_timeout"), _ANSWER_SECONDS)
             if url.password:  # as bytes, for PyMySQL writes a text in latin1 where the server expects UTF-8
                 options["password"] = str(url.password).encode()
         try:

@@ -1,3 +1,4 @@
+import socket
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -207,6 +208,14 @@ def test_an_unreachable_server_is_named_without_its_password() -> None:
     ):
         database.rows()
     assert "s3cret" not in str(found.value)
+
+
+def test_a_server_that_says_nothing_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pinterest_pipeline.posts.database._ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections, and never a greeting comes
+        url = make_url(f"mysql+pymysql://me:s3cret@127.0.0.1:{silent.getsockname()[1]}/pinterest_data")
+        with PostDatabase(url) as database, pytest.raises(Unavailable, match="does not answer"):
+            database.rows()
 
 
 @pytest.mark.parametrize("scheme", ["nosuch", "mssql+pyodbc"])
