@@ -139,23 +139,23 @@ def demo(
     """
     from pinterest_pipeline import demo as demonstration
     from pinterest_pipeline.local import chosen_settings
-    from pinterest_pipeline.outcome import disagreements
+    from pinterest_pipeline.outcome import compared
     from pinterest_pipeline.terminal import steps
 
     with steps() as progress:
         settings = load_settings(**({"engine": {"name": "spark"}} if on_spark else {}))
         chosen = chosen_settings(settings, on_kafka=on_kafka, on_s3=on_s3)
         result = demonstration.run(chosen, posts, count, progress)
-    problems = result.outcome.problems + disagreements(result.outcome)
+    shown = compared(result.outcome)
     if as_json:
-        _print_json({"answers": result.outcome.answers, "account": result.outcome.account()})
+        _print_json({"answers": shown.answers, "account": shown.account()})
     else:
-        _show_outcome(result.outcome, problems)
+        _show_outcome(shown)
     report_path = _write_report(result.workspace, result.outcome)
     if not as_json:
         out.say(f"\nThe report: {report_path}")
-    if problems:
-        raise Disagreement(_summary(problems, as_json))
+    if shown.problems:
+        raise Disagreement(_summary(shown.problems, as_json))
 
 
 @app.command(rich_help_panel=WHOLE)
@@ -289,7 +289,7 @@ def _summary(problems: list[str], as_json: bool) -> str:
     return "; ".join(problems) if as_json else f"{len(problems)} figures do not agree, see above"
 
 
-def _show_outcome(result: Any, problems: list[str]) -> None:
+def _show_outcome(result: Any) -> None:
     from pinterest_pipeline.analyses.catalog import load as catalog
     from pinterest_pipeline.terminal import show_accounts, show_answer, show_changes
 
@@ -297,7 +297,7 @@ def _show_outcome(result: Any, problems: list[str]) -> None:
     for analysis in catalog():
         show_answer(analysis, result.answers[branch][analysis.name])
     show_changes(result.changes)
-    show_accounts(result.accounts, problems)
+    show_accounts(result.accounts, result.problems)
 
 
 def _write_report(workspace: Any, result: Any) -> Path:

@@ -1,6 +1,6 @@
 """What a pipeline came to: the answers of both branches, the account of records, and whether all agrees."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,11 @@ def disagreements(result: Outcome) -> list[str]:
                     f"{branch} {table}: {account.acknowledged} acknowledged, {account.landed} landed"
                 )
     return wrong
+
+
+def compared(result: Outcome) -> Outcome:
+    """The outcome of branches that were sent the same posts: where they disagree is one of its problems."""
+    return replace(result, problems=[*result.problems, *disagreements(result)])
 
 
 def loaded_branches(workspace: Workspace) -> tuple[Branch, ...]:

@@ -14,7 +14,7 @@ import pytest
 from pinterest_pipeline.config import EngineSettings, KinesisSettings, Settings, SinkSettings, StreamSettings
 from pinterest_pipeline.eventlog.base import Record
 from pinterest_pipeline.eventlog.sqlite_streams import SqliteStreamLog
-from pinterest_pipeline.outcome import disagreements, outcome, write_report
+from pinterest_pipeline.outcome import compared, disagreements, outcome, write_report
 from pinterest_pipeline.pipeline import lags, load_batch
 from pinterest_pipeline.posts.generator import generate
 from pinterest_pipeline.records import names
@@ -104,6 +104,23 @@ def test_fields_that_drift_are_counted_and_reported_alike_in_both_branches(works
         assert not any(rule.startswith("drift") for rule in result.changes[branch]["geo"])
     assert disagreements(result) == []
     assert "a field of no column: kept in _rescued_data" in write_report(workspace, result).read_text()
+
+
+def test_branches_that_were_not_sent_the_same_are_no_account_that_holds(workspace: Workspace) -> None:
+    posts: list[JsonPost] = [{table: wire_row(post[table]) for table in TABLES} for post in generate(3)]
+    append(workspace, posts[:2])
+    log = workspace.streams_log()
+    for table in TABLES:
+        stream = names.stream(workspace.settings.pipeline_id, table)
+        log.append(stream, [Record(json.dumps(posts[2][table]).encode())]).result()
+    log.close()
+    land(workspace)
+    load(workspace)
+    found = outcome(workspace)
+    assert found.account()["balanced"]  # each branch for itself
+    account = compared(found).account()
+    assert not account["balanced"]
+    assert "users_joined_by_year: the branches answer differently" in account["problems"]
 
 
 def test_sending_again_in_another_order_between_loads_changes_nothing(workspace: Workspace) -> None:
