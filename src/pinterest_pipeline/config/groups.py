@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -17,8 +17,18 @@ from pydantic import (
 PREFIX = "PINPIPE_"
 
 
+def expanded(value: Any) -> Any:
+    """A path with the home of a user in place of `~`: in a file of settings no shell does that."""
+    try:
+        return value.expanduser() if isinstance(value, Path) else value
+    except RuntimeError:
+        raise ValueError("there is no home folder for that ~") from None
+
+
 class Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    _expanded = field_validator("*")(expanded)
 
 
 class GatewaySettings(Group):

@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -31,6 +32,7 @@ from pinterest_pipeline.config.groups import (
     SinkSettings,
     StreamSettings,
     TableSettings,
+    expanded,
 )
 from pinterest_pipeline.errors import SettingError
 
@@ -76,6 +78,8 @@ class Settings(BaseSettings):
     tables: TableSettings = Field(TableSettings(), description="The Delta tables.")
     engine: EngineSettings = Field(EngineSettings(), description="The engine that cleans and answers.")
 
+    _expanded = field_validator("*")(expanded)
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -87,9 +91,10 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         here = TomlConfigSettingsSource(settings_cls)
         named = (source().get("data") for source in (init_settings, env_settings, here))
-        data = next(
-            (Path(str(folder)) for folder in named if folder), settings_cls.model_fields["data"].default
+        folder = next(
+            (str(found) for found in named if found), str(settings_cls.model_fields["data"].default)
         )
+        data = Path(os.path.expanduser(folder)).absolute()  # noqa: PTH111 - which refuses an unknown user itself
         homes = TomlConfigSettingsSource(settings_cls, toml_file=data / _HOMES)
         return init_settings, env_settings, here, homes
 

@@ -67,6 +67,20 @@ def test_a_wrong_setting_is_named(
         load_settings()
 
 
+def test_a_tilde_in_a_file_is_the_home_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    (tmp_path / "me" / "pins").mkdir(parents=True)
+    (tmp_path / "me" / "pins" / "homes.toml").write_text('[objects]\nurl = "pinpipe:s3"\n')
+    (tmp_path / "pinpipe.toml").write_text('data = "~/pins"\n[gateway]\ntls_key = "~/key.pem"\n')
+    settings = load_settings()
+    assert settings.data == tmp_path / "me" / "pins"
+    assert settings.gateway.tls_key == tmp_path / "me" / "key.pem"
+    assert settings.objects.url == "pinpipe:s3"
+    monkeypatch.setenv("PINPIPE_DATA", "~nobody-of-that-name/pins")
+    with pytest.raises(SettingError, match="PINPIPE_DATA: there is no home folder"):
+        load_settings()
+
+
 @pytest.mark.parametrize("text", ["[sink]\nflushsize = 1\n", "[sink\n"])
 def test_a_wrong_settings_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "pinpipe.toml").write_text(text)
