@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.command import environment, pinpipe
@@ -131,6 +132,13 @@ def kill(pipeline: Pipeline, victim: str) -> bool:
     return state is not None
 
 
+def is_healthy(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 @pytest.mark.parametrize(
     ("victim", "workers"),
     [
@@ -160,6 +168,8 @@ def test_a_killed_process_costs_nothing(pipeline: Pipeline, victim: str, workers
             if victim == "up":
                 pipeline.environment["PINPIPE_GATEWAY__PORT"] = state["gateway"].rpartition(":")[2]
                 pipeline.start()
+                # Senders have a minute's patience: no longer than one start may keep them waiting.
+                pipeline.until(lambda: is_healthy(state["gateway"]), "the gateway to answer")
     assert kills > 0
     assert [emulator.returncode for emulator in emulators] == [0, 0]
     pipeline.until(pipeline.is_drained, "everything to land")
