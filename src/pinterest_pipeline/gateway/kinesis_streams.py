@@ -76,7 +76,7 @@ class StreamActions:
         now, stream = self._log.now(), self._log.stream(name)
         wanted, after = request.shard_filter, request.exclusive_start_shard_id
         if request.next_token is not None:
-            page = current_page(request.next_token, now)
+            page = current_page(request.next_token, now, of_shards=True)
             if isinstance(page, Fault):
                 return page
             if page.created_ms != stream.created_ms:

@@ -132,7 +132,7 @@ class KinesisWire:
         """The streams that the caller may see, in the order of their names."""
         after, now = body.exclusive_start_stream_name or "", self._log.now()
         if body.next_token is not None:
-            page = current_page(body.next_token, now)
+            page = current_page(body.next_token, now, of_shards=False)
             if isinstance(page, Fault):
                 return page
             after = page.after
@@ -194,7 +194,7 @@ def _listed(request: asked.ListShards) -> str | Fault:
         return asked.stream_of(request)
     if request.stream_name is not None or request.stream_arn is not None:
         return Fault(INVALID_ARGUMENT, "NextToken and StreamName cannot be provided together.")
-    page = page_of(request.next_token)
+    page = page_of(request.next_token, of_shards=True)
     return page if isinstance(page, Fault) else page.stream
 
 

@@ -92,6 +92,16 @@ def test_a_token_that_is_nested_too_deeply_is_not_ours(kinesis: Asking) -> None:
         kinesis.error(operation, "InvalidArgumentException", NextToken=token)
 
 
+def test_a_token_goes_on_with_no_list_but_its_own(kinesis: Asking, wire_log: SqliteStreamLog) -> None:
+    for name in ("first", "second"):
+        wire_log.create(name, 2)
+    of_streams = kinesis.ok("ListStreams", Limit=1)["NextToken"]
+    of_shards = kinesis.ok("ListShards", StreamName="first", MaxResults=1)["NextToken"]
+    said = "NextToken is not one that was given here."
+    assert kinesis.error("ListStreams", "InvalidArgumentException", NextToken=of_shards) == said
+    assert kinesis.error("ListShards", "InvalidArgumentException", NextToken=of_streams) == said
+
+
 def test_a_stream_is_named_by_name_or_arn(kinesis: Asking, stream: str) -> None:
     arn = described(kinesis, stream)["StreamARN"]
     assert kinesis.ok("ListTagsForStream", StreamARN=arn, StreamName=stream)["Tags"] == []
