@@ -69,9 +69,12 @@ class SqliteEventLog:
         self._closed = False
         self._lock, self._connection = _open(path)
         (self._id,) = self._connection.execute("SELECT id FROM log").fetchone()
+        is_purge_left = bool(sqlite_topics.deleted(self._connection))
         self._readers = Readers(path)
         self._writer = Writer(path, self._connection, self._lock, max_waiting_bytes, int(once_seconds * 1000))
         self._subscriptions: weakref.WeakSet[SqliteSubscription] = weakref.WeakSet()
+        if is_purge_left:  # whoever deleted a topic was killed before all of it was removed
+            self._writer.submit(self._purge_on)
 
     # Writing
 
@@ -135,6 +138,10 @@ class SqliteEventLog:
     def _purge(self) -> None:
         while self._writer.submit(sqlite_topics.purge).result():  # in small steps: others wait for none of it
             pass
+
+    def _purge_on(self, transaction: Transaction) -> None:
+        if sqlite_topics.purge(transaction):
+            self._writer.submit(self._purge_on)
 
     # Reading
 

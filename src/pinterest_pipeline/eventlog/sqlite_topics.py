@@ -58,14 +58,19 @@ def delete(transaction: Transaction, topic: str) -> None:
     tell_all(transaction.connection)
 
 
+def deleted(connection: sqlite3.Connection) -> list[int]:
+    """The partitions that deleted topics left behind."""
+    rows = connection.execute(
+        "SELECT p.id FROM topics t JOIN partitions p ON p.topic_id = t.id WHERE t.name IS NULL"
+    )
+    return [partition_id for (partition_id,) in rows]
+
+
 def purge(transaction: Transaction) -> bool:
     """Remove some of what deleted topics left behind; whether more is left."""
     execute = transaction.connection.execute
-    left = execute(
-        "SELECT p.id FROM topics t JOIN partitions p ON p.topic_id = t.id WHERE t.name IS NULL"
-    ).fetchall()
     room = _PURGED_AT_ONCE
-    for (partition_id,) in left:
+    for partition_id in deleted(transaction.connection):
         room -= sqlite_batches.remove_some(transaction.connection, partition_id, room)
         if room == 0:
             return True

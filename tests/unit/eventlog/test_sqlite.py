@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -309,6 +310,14 @@ def test_a_reader_sees_errors_as_ours(log: SqliteEventLog, path: Path) -> None:
     assert log.topics() == ["pin"]
 
 
+def left_of_topics(path: Path) -> list[int]:
+    with closing(sqlite3.connect(path)) as connection:
+        return [
+            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("batches", "partitions", "positions")
+        ]
+
+
 def test_a_deleted_topic_is_cleared_in_steps(
     log: SqliteEventLog, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,13 +326,22 @@ def test_a_deleted_topic_is_cleared_in_steps(
         log.append("pin", [Record(b"x")] * 2).result(WAIT)
     log.commit("sink", "pin", {0: 1})
     log.delete("pin")
-    connection = sqlite3.connect(path)
-    left = [
-        connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-        for table in ("batches", "partitions", "positions")
-    ]
-    connection.close()
-    assert left == [0, 0, 0]
+    assert left_of_topics(path) == [0, 0, 0]
+
+
+def test_what_a_kill_left_of_a_deleted_topic_is_cleared_by_who_opens_the_log(
+    log: SqliteEventLog, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_topics, "_PURGED_AT_ONCE", 2)
+    for _ in range(5):
+        log.append("pin", [Record(b"x")] * 2).result(WAIT)
+    log.commit("sink", "pin", {0: 1})
+    log._writer.submit(lambda transaction: sqlite_topics.delete(transaction, "pin")).result(WAIT)
+    assert left_of_topics(path) == [5, 2, 1]
+    with closing(opened(path)) as next_log:
+        for _ in range(5):  # each behind a step of the clearing
+            next_log._writer.submit(lambda _: None).result(WAIT)
+        assert left_of_topics(path) == [0, 0, 0]
 
 
 def test_closing_while_a_read_is_under_way(log: SqliteEventLog) -> None:
