@@ -125,7 +125,7 @@ def _answered(response: dict[str, Any], operation: str, name: str, address: str)
     if code == "ResourceNotFoundException":
         return UnknownTopic(name)
     if code == "ResourceInUseException":
-        return TopicExists(name) if operation == "create_stream" else StreamInUse(message, "try again later")
+        return _in_use(operation, name, message)
     if code == "LimitExceededException" and operation == "create_stream":
         return LimitExceeded(f"Kinesis makes no more streams or shards: {message}", "ask AWS for more")
     if code in _THROTTLED or status == 429:
@@ -135,6 +135,14 @@ def _answered(response: dict[str, Any], operation: str, name: str, address: str)
     if code in _PASSING or status >= 500:
         return Unsure(f"Kinesis at {address} failed ({status} {said})", "try again")
     return BadInput(f"Kinesis refuses {operation} of '{name}' ({said})")
+
+
+def _in_use(operation: str, name: str, message: str) -> PipelineError:
+    if operation == "create_stream":
+        return TopicExists(name)
+    if operation == "delete_stream":
+        return StreamInUse(message, "try again later")
+    return Unavailable(f"the stream '{name}' is not ACTIVE yet ({message})", "try again later")
 
 
 def _forbidden(code: str, problem: str) -> Forbidden:

@@ -23,6 +23,7 @@ def answered(code: str, status: int = 400, operation: str = "put_records") -> Ex
         ("ResourceNotFoundException", 400, "put_records", errors.UnknownTopic),
         ("ResourceInUseException", 400, "create_stream", errors.TopicExists),
         ("ResourceInUseException", 400, "delete_stream", errors.StreamInUse),
+        ("ResourceInUseException", 400, "list_shards", errors.Unavailable),
         ("LimitExceededException", 400, "create_stream", errors.LimitExceeded),
         ("LimitExceededException", 400, "list_shards", errors.Throttled),
         ("ProvisionedThroughputExceededException", 400, "get_records", errors.Throttled),
