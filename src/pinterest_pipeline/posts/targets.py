@@ -257,12 +257,12 @@ def _refused(status: int, headers: Mapping[str, str], body: bytes) -> Refusal:
     wait = _retry_after(headers.get("retry-after", ""))
     if error.code == _KEY_REUSED or error_type == _KEY_REUSED_TYPE:
         return Refusal(reason, doubtful=True)
-    if error_type and status < 500 and status != 409:
-        return _kinesis_refusal(error_type, reason, wait)
     if status in (425, 429):
         return Refusal(reason, retry=True, wait=wait)
     if status in (408, 409) or status >= 500:
         return Refusal(reason, retry=True, doubtful=True, wait=wait)
+    if error_type:
+        return _kinesis_refusal(error_type, reason, wait)
     forbidden = status in (401, 403)
     hopeless = forbidden or status in (404, 405) or status < 400
     return Refusal(reason, hopeless=hopeless, doubtful=status < 300, forbidden=forbidden)

@@ -158,6 +158,12 @@ def test_a_key_whose_first_request_is_not_over_is_asked_again() -> None:
     assert kinesis == Refusal("409 ResourceInUseException not over", retry=True, doubtful=True)
 
 
+@pytest.mark.parametrize("aim", [BATCH, STREAM])
+def test_a_request_that_came_in_too_slowly_is_sent_again(aim: Any) -> None:
+    said = body({"error_code": 408, "__type": "RequestExpired", "message": "too slow"})
+    assert aim.answer(408, {}, said, 1) == Refusal("408 RequestExpired too slow", retry=True, doubtful=True)
+
+
 def test_a_key_that_was_taken_for_another_request_leaves_doubt() -> None:
     kafka = BATCH.answer(422, {}, body({"error_code": 42210, "message": "reused"}), 1)
     assert kafka == Refusal("422 reused", doubtful=True)
