@@ -136,7 +136,7 @@ def _wait_until_up(url: str, watch: "Future[None]", progress: Progress) -> None:
         if watch.done():
             watch.result()
         try:
-            httpx.get(f"{url}/topics", timeout=1.0)
+            httpx.get(f"{url}/topics", timeout=1.0, trust_env=False)  # by no proxy: it is on this machine
         except httpx.TransportError:
             continue  # the supervisor holds the socket: this is a wait, not a spin
         return

@@ -28,7 +28,7 @@ from pinterest_pipeline.records.schemas import SOURCE_KEYS, Post
 _MOST_REASONS: Final = 20
 _LOST_IN_A_ROW: Final = 10
 _SHORTEST_PAUSE: Final = 0.002  # seconds; a shorter sleep costs more than it is exact
-_LOOPBACK: Final = ("all://127.0.0.1", "all://localhost", "all://[::1]")
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,30 +296,40 @@ async def _clients(
 ) -> AsyncIterator[list[httpx.AsyncClient]]:
     """A client for each worker: one large pool would look through all its connections at every request."""
     context = _trust(settings.ca)
-    headers = {"x-api-key": settings.api_key.get_secret_value()} if settings.api_key else {}
     async with AsyncExitStack() as stack:
         yield [
-            await stack.enter_async_context(
-                httpx.AsyncClient(
-                    base_url=settings.url,
-                    headers=headers,
-                    verify=context,
-                    timeout=settings.patience.timeout,
-                    limits=httpx.Limits(max_connections=len(TABLES)),
-                    transport=transport,
-                    # A proxy of the network cannot reach an API on this very machine.
-                    mounts=None if transport else dict.fromkeys(_LOOPBACK),
-                )
-            )
+            await stack.enter_async_context(_client(settings, context, transport))
             for _ in range(settings.workers)
         ]
 
 
-def _trust(ca: Path | None) -> ssl.SSLContext:
-    if ca is None:
-        return httpx.create_ssl_context()
+def _client(
+    settings: SendSettings, context: ssl.SSLContext, transport: httpx.AsyncBaseTransport | None
+) -> httpx.AsyncClient:
+    key = settings.api_key
     try:
-        return ssl.create_default_context(cafile=ca)
+        return httpx.AsyncClient(
+            base_url=settings.url,
+            headers={"x-api-key": key.get_secret_value()} if key else {},
+            verify=context,
+            timeout=settings.patience.timeout,
+            limits=httpx.Limits(max_connections=len(TABLES)),
+            transport=transport,
+            # A proxy of the network cannot reach an API on this very machine.
+            trust_env=httpx.URL(settings.url).host not in _LOOPBACK,
+        )
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise SettingError(
+            f"the proxy that the environment names cannot be used: {str(error).rstrip('.')}",
+            "see HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY",
+        ) from None
+
+
+def _trust(ca: Path | None) -> ssl.SSLContext:
+    try:
+        return httpx.create_ssl_context() if ca is None else ssl.create_default_context(cafile=ca)
     except OSError as error:  # an SSLError, for a file that is no PEM, is one too
         problem = error.strerror if not isinstance(error, ssl.SSLError) else "it holds no certificate in PEM"
+        if ca is None:
+            raise SettingError(f"SSL_CERT_FILE cannot be used: {problem}", "correct or unset it") from None
         raise SettingError(f"API_CA: {ca} cannot be used: {problem}", "see db_creds.yaml") from None

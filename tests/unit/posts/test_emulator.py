@@ -149,6 +149,25 @@ def test_a_ca_that_cannot_be_used_is_named(tmp_path: Path, post: Make, content: 
         send(Emulator(settings(tmp_path / "receipts", ca=path), "batch"), FakeAPI(), [post(1)])
 
 
+def test_a_ca_of_the_environment_that_cannot_be_used_is_named(
+    tmp_path: Path, post: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    with pytest.raises(SettingError, match="SSL_CERT_FILE cannot be used"):
+        send(Emulator(settings(tmp_path / "receipts"), "batch"), FakeAPI(), [post(1)])
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "gopher://127.0.0.1:9", "http://a:b:c"])
+def test_a_proxy_that_cannot_be_used_is_named_where_it_matters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    for url in ("http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9"):
+        asyncio.run(Emulator(settings(tmp_path, url=url), "batch").send(iter([])))
+    with pytest.raises(SettingError, match="proxy"):
+        asyncio.run(Emulator(settings(tmp_path, url="http://api.test"), "batch").send(iter([])))
+
+
 def test_a_refused_record_does_not_stop_the_others(tmp_path: Path, post: Make) -> None:
     def api(request: httpx.Request) -> httpx.Response:
         records = json.loads(request.content)["records"]
