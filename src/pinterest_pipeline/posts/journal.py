@@ -6,6 +6,7 @@ most one torn line at the end. How lines look and are counted: `records.receipts
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -35,6 +36,7 @@ class Journal:
         self.path = folder / f"{branch}-{stamp}-{os.getpid()}.jsonl"
         self._tally = Tally()
         self._numbers = count(1)
+        self._written = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
@@ -67,12 +69,15 @@ class Journal:
         return self._tally.accounts()
 
     def _write(self, line: RequestLine | AnswerLine) -> None:
-        rest = _encoder.encode(line) + b"\n"
+        whole = rest = _encoder.encode(line) + b"\n"
         try:
             while rest := rest[os.write(self._file, rest) :]:
                 pass  # a nearly full disk takes a part of the line and refuses the rest
         except OSError as error:
+            with suppress(OSError):  # the lines of other requests may find room yet, behind none that is torn
+                os.ftruncate(self._file, self._written)
             raise self._failure(error) from error
+        self._written += len(whole)
 
     def _failure(self, error: OSError) -> Fatal:
         if is_disk_full(error):

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,22 @@ def test_a_line_taken_in_parts_is_written_whole(tmp_path: Path, monkeypatch: pyt
     with Journal(tmp_path, "batch") as journal:
         journal.request("pin", [1])
     assert journal.path.read_text() == '{"request":1,"table":"pin","ind":[1]}\n'
+
+
+def test_a_line_that_finds_half_its_room_leaves_nothing_before_the_next(tmp_path: Path) -> None:
+    with Journal(tmp_path, "batch") as journal:
+        number = journal.request("pin", [1])
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (journal.path.stat().st_size + 7, hard))
+        try:
+            with pytest.raises(Fatal, match="cannot be written"):
+                journal.request("geo", [1])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        journal.answer(number, [Outcome(partition=0, offset=0)], tries=1, resent=0)
+        counted = journal.accounts()
+    assert accounts([journal.path]) == counted
+    assert counted["pin"] == Account(sent=1, acknowledged=1)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
