@@ -28,6 +28,7 @@ from pinterest_pipeline.records.schemas import SOURCE_KEYS, Post
 _MOST_REASONS: Final = 20
 _LOST_IN_A_ROW: Final = 10
 _SHORTEST_PAUSE: Final = 0.002  # seconds; a shorter sleep costs more than it is exact
+_LAST_PORT: Final = 65_535
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
@@ -283,7 +284,8 @@ def _refuse_nonsense(settings: SendSettings, aim: Target) -> None:
     if settings.rate is not None and not settings.rate > 0:
         raise SettingError(f"the rate must be more than 0 posts a second, not {settings.rate}")
     try:
-        usable = httpx.URL(settings.url).host != ""
+        url = httpx.URL(settings.url)
+        usable = url.host != "" and 0 <= (url.port or 0) <= _LAST_PORT
     except httpx.InvalidURL:
         usable = False
     if not usable:

@@ -357,6 +357,8 @@ def test_posts_keep_to_the_rate(tmp_path: Path, post: Make) -> None:
         {"rate": float("nan")},
         {"url": "http://"},
         {"url": "http://host:port"},
+        {"url": "http://host:80822"},
+        {"url": "https://host:-1"},
     ],
 )
 def test_nonsense_is_refused_before_anything_is_sent(tmp_path: Path, changes: dict[str, Any]) -> None:
