@@ -31,6 +31,7 @@ from pinterest_pipeline.cleaning.select import (
 from pinterest_pipeline.config import EngineSettings
 from pinterest_pipeline.engines.bad_lines import BadLine, quarantine_rows
 from pinterest_pipeline.engines.base import Answer, Source, clean_schema, quarantine_schema
+from pinterest_pipeline.engines.line_bytes import line_bytes
 from pinterest_pipeline.engines.rescue import rescued_files
 from pinterest_pipeline.errors import DiskFull, Fatal, is_disk_full, missing_named
 from pinterest_pipeline.records.names import Branch, Table
@@ -41,8 +42,6 @@ _FILE: Final = "filename"
 _CLEANED: Final = "cleaned"
 _STORED: Final = "stored"
 _PLACE: Final = "_place"
-# DuckDB stops at a longer line; the log takes records of 1 MiB by default.
-_MAX_LINE_BYTES: Final = 8 * 2**20  # a 1 MiB record whose every byte is escaped; each thread takes twice that
 
 
 class DuckDBEngine:
@@ -228,7 +227,7 @@ def _show_raw(
 ) -> None:
     """Make the raw relation: every column text, a line that is no JSON object a row of nulls."""
     columns = dict.fromkeys((*raw_columns(table, branch), RESCUED), "VARCHAR")
-    options = f"format = 'newline_delimited', columns = {columns}, maximum_object_size = {_MAX_LINE_BYTES}"
+    options = f"format = 'newline_delimited', columns = {columns}, maximum_object_size = {line_bytes(files)}"
     nothing = ", ".join(f"NULL::VARCHAR AS {_quoted(name)}" for name in (*columns, _FILE))
     lines = (
         f"read_json({_texts(files)}, {options}, ignore_errors = true, filename = true)"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from pinterest_pipeline.engines.line_bytes import line_bytes
 from pinterest_pipeline.errors import DamagedTable, missing_named
 from pinterest_pipeline.records.names import Branch
 from pinterest_pipeline.records.receipts import Account
@@ -210,7 +211,7 @@ def _parquet(files: Sequence[str]) -> str | None:
 def _json_lines(files: Sequence[Path], columns: dict[str, str]) -> str:
     return (
         f"read_json({_quoted(files)}, format = 'newline_delimited', columns = {columns},"
-        " ignore_errors = true, maximum_object_size = 8388608)"
+        f" ignore_errors = true, maximum_object_size = {line_bytes(files)})"
     )
 
 

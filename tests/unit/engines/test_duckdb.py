@@ -47,6 +47,17 @@ def test_more_rows_than_memory_spill_to_disk(tmp_path: Path) -> None:
         assert sum(len(batch) for batch in result.rows) == 20_000
 
 
+def test_a_line_of_any_size_is_read(tmp_path: Path) -> None:
+    """The log takes records of the size it is told, and drift repeats a part of a line in front of it."""
+    long = {"index": 1, "title": "t", "colour": "x" * 20 * 2**20}
+    file = land(tmp_path / "pin.json", "batch", [{"index": 2}, long, "no row"])
+    with (
+        DuckDBEngine(EngineSettings(threads=1), tmp_path / "spill") as engine,
+        engine.clean("pin", "batch", [file]) as result,
+    ):
+        assert (result.read, result.good, result.quarantined.num_rows) == (3, 2, 1)
+
+
 def test_too_little_memory_names_the_setting(tmp_path: Path) -> None:
     file = land(tmp_path / "pin.json", "batch", [{"index": 1, "title": "t"}])
     tiny = EngineSettings(threads=1, memory_limit="1MB")

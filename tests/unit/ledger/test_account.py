@@ -191,6 +191,12 @@ def test_versions_of_a_row_may_be_kept(tmp_path: Path) -> None:
     assert facts.account(tmp_path, every_version=True).problems == []
 
 
+def test_a_record_of_any_size_is_counted(tmp_path: Path) -> None:
+    facts = Facts()
+    facts.landed[3]["description"] = "x" * 40 * 2**20
+    assert facts.account(tmp_path).problems == []
+
+
 def test_a_damaged_file_of_a_table_is_named(tmp_path: Path) -> None:
     Facts().account(tmp_path)
     (tmp_path / "clean.parquet").write_bytes(b"")
