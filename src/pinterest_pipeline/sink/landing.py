@@ -69,8 +69,8 @@ class Lander:
         _log.info("landed", topic=part[0], partition=part[1], start=entry.start, end=entry.end)
         return entry
 
-    def finish(self, entry: Entry, topic_id: str, check: Callable[[], None] = lambda: None) -> None:
-        """Do what is left of a plan that somebody made."""
+    def finish(self, entry: Entry, topic_id: str, check: Callable[[], None] = lambda: None) -> Entry:
+        """Do what is left of a plan that somebody made, and return it."""
         span = f"offsets {entry.start} to {entry.end - 1}"
         where = f"the plan of {entry.topic}, partition {entry.partition}, {span}"
         if entry.topic_id != topic_id:
@@ -79,7 +79,7 @@ class Lander:
                 "land the topic that was made anew under another topics.dir",
             )
         if entry.objects and all(is_there(self._store, planned_object) for planned_object in entry.objects):
-            return  # dead letters go before objects
+            return entry  # dead letters go before objects
         records = self.read(entry.part, entry.start, entry.end)
         built = self._built(entry.part, records, entry.shape, entry.wallclock_ms)
         if tuple(map(planned, built.objects)) != entry.objects:
@@ -89,6 +89,7 @@ class Lander:
                 " if none of its objects is there",
             )
         self._finish(entry, built, check)
+        return entry
 
     def _built(self, part: Part, records: Sequence[StoredRecord], shape: Shape, wallclock_ms: int) -> Built:
         try:

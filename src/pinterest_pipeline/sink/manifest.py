@@ -83,15 +83,15 @@ class Manifest:
         except NoSuchObject:
             return None
 
-    def resume(self, part: Part, position: int) -> tuple[int, int | None]:
-        """From where the chain goes on, behind the entry that holds a position, and where the next starts.
+    def resume(self, part: Part, position: int) -> tuple[Entry | None, int | None]:
+        """The entry that begins before a position and ends behind it, and where the next one starts.
 
         A position inside an entry, or in a gap before one, comes from a person who moved the group.
         """
         starts = self._around(part, position)
         entry = self._holding(part, position, starts)
         at = entry.end if entry else position
-        return at, min((start for start in starts if start > at), default=None)
+        return entry, min((start for start in starts if start > at), default=None)
 
     def holding(self, part: Part, position: int) -> Entry | None:
         """The entry that begins before a position and ends behind it."""

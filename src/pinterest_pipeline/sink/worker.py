@@ -40,9 +40,9 @@ _log = structlog.get_logger("sink")
 
 @dataclass(slots=True)
 class _Landing:
-    """A closed range on its way to its objects."""
+    """A closed range, or what is left of a plan, on its way to its objects."""
 
-    range: OpenRange
+    work: Callable[[], Entry]
     future: Future[Entry]
     failures: int = 0
     again_at: float = 0.0
@@ -195,28 +195,39 @@ class Sink:
 
     def _begin(self, subscription: Subscription, parts: Collection[Part]) -> None:
         """Read partitions from where the group is; what was read of them so far is read again."""
-        found: dict[Part, tuple[int, str]] = {}
+        found: dict[Part, tuple[int, int, str]] = {}
         for topic in sorted({topic for topic, _ in parts}):
-            positions = self._log.beginnings(topic) | self._log.committed(self._rules.group, topic)
+            first = self._log.beginnings(topic)
+            positions = first | self._log.committed(self._rules.group, topic)
             ends = self._log.ends(topic)
             topic_id = self._log.describe(topic).id  # last: what is read from now on is of no earlier topic
             for part in parts:
                 if part[0] == topic:
                     _check_position(self._rules.group, part, positions[part[1]], ends[part[1]])
-                    found[part] = positions[part[1]], topic_id
+                    found[part] = positions[part[1]], first.get(part[1], 0), topic_id
         with ThreadPoolExecutor(_MANIFEST_READS) as pool:
-            starts = list(pool.map(self._lander.manifest.resume, found, [at for at, _ in found.values()]))
-        for (part, (position, topic_id)), (start, planned) in zip(found.items(), starts, strict=True):
-            self._begin_one(subscription, part, position, _Held(topic_id, start, start, planned))
+            plans = list(pool.map(self._lander.manifest.resume, found, [at for at, *_ in found.values()]))
+        for (part, (position, first_there, topic_id)), (begun, planned) in zip(
+            found.items(), plans, strict=True
+        ):
+            start = begun.end if begun else position
+            self._held[part] = held = _Held(topic_id, start, start, planned)
+            if begun:
+                self._move_behind(subscription, begun, held, first_there)
+            subscription.seek(part, start)
+            subscription.resume([part])
 
-    def _begin_one(self, subscription: Subscription, part: Part, position: int, held: _Held) -> None:
-        start = held.position
-        if start != position:
-            _log.warning("moved on to the end of a plan", topic=part[0], partition=part[1], start=start)
-            subscription.commit({part: start})
-        subscription.seek(part, start)
-        subscription.resume([part])
-        self._held[part] = held
+    def _move_behind(self, subscription: Subscription, begun: Entry, held: _Held, first_there: int) -> None:
+        """Go on at the end of a plan that the group was moved into, and do what is left of it.
+
+        Whoever made it may have died. Once the log has lost records of it nobody can finish it.
+        """
+        topic, partition = begun.part
+        _log.warning("moved on to the end of a plan", topic=topic, partition=partition, start=begun.end)
+        if begun.start < first_there and begun.topic_id == held.topic_id:
+            subscription.commit({begun.part: begun.end})
+        else:
+            held.landing = self._submit(partial(self._lander.finish, begun, held.topic_id, self._check_lease))
 
     def _fill(self, part: Part, held: _Held) -> None:
         """Put waiting records into ranges, as far as ranges can be closed."""
@@ -238,13 +249,14 @@ class Sink:
 
     def _close(self, part: Part, held: _Held) -> None:
         assert held.open is not None
-        held.landing = self._submit(part, held.topic_id, held.open)
+        held.landing = self._submit(
+            partial(self._lander.land, part, held.topic_id, held.open, self._check_lease)
+        )
         held.position = held.open.end
         held.open = None
 
-    def _submit(self, part: Part, topic_id: str, found: OpenRange) -> _Landing:
-        future = self._pool.submit(self._lander.land, part, topic_id, found, self._check_lease)
-        return _Landing(found, future)
+    def _submit(self, work: Callable[[], Entry]) -> _Landing:
+        return _Landing(work, self._pool.submit(work))
 
     def _check_lease(self) -> None:
         if time.monotonic() - self._polled > _LEASE_SECONDS:
@@ -285,7 +297,7 @@ class Sink:
             return
         if landing.again_at:
             if self._monotonic() >= landing.again_at:
-                held.landing = self._submit(part, held.topic_id, landing.range)
+                held.landing = self._submit(landing.work)
                 held.landing.failures = landing.failures
             return
         try:

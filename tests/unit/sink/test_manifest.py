@@ -33,36 +33,38 @@ def test_the_first_plan_of_a_start_stays(manifest: Manifest, store: ObjectStore)
 
 
 @pytest.mark.parametrize(
-    ("position", "goes_on_at", "up_to"),
+    ("position", "inside", "up_to"),
     [
-        (0, 0, 5),
-        (1, 5, 1_000_007),
-        (5, 5, 1_000_007),
-        (7, 1_000_007, None),
-        (1_000_006, 1_000_007, None),
-        (1_000_007, 1_000_007, None),
-        (1_000_009, 1_000_009, None),
-        (9_000_000, 9_000_000, None),
+        (0, None, 5),
+        (1, 0, 1_000_007),
+        (5, None, 1_000_007),
+        (7, 5, None),
+        (1_000_006, 5, None),
+        (1_000_007, None, None),
+        (1_000_009, None, None),
+        (9_000_000, None, None),
     ],
 )
 def test_a_position_inside_a_plan_goes_on_behind_it_and_up_to_the_next(
-    manifest: Manifest, position: int, goes_on_at: int, up_to: int | None
+    manifest: Manifest, position: int, inside: int | None, up_to: int | None
 ) -> None:
     for bounds in ((0, 5), (5, 1_000_007), (1_000_007, 1_000_009)):
         manifest.propose(entry(*bounds))
-    assert manifest.resume(PART, position) == (goes_on_at, up_to)
+    begun, following = manifest.resume(PART, position)
+    assert (begun and begun.start, following) == (inside, up_to)
 
 
 def test_a_position_before_all_plans_goes_on_up_to_the_first(manifest: Manifest) -> None:
     manifest.propose(entry(50_000_000, 50_000_001))
-    assert manifest.resume(PART, 2) == (2, 50_000_000)
+    assert manifest.resume(PART, 2) == (None, 50_000_000)
 
 
 def test_a_plan_far_behind_is_found_too(manifest: Manifest) -> None:
-    manifest.propose(entry(3, 50_000_000))
+    large = entry(3, 50_000_000)
+    manifest.propose(large)
     manifest.propose(entry(50_000_000, 50_000_001))
-    assert manifest.resume(PART, 40_000_000) == (50_000_000, None)
-    assert manifest.resume(PART, 49_999_999) == (50_000_000, None)
+    assert manifest.resume(PART, 40_000_000) == (large, None)
+    assert manifest.resume(PART, 49_999_999) == (large, None)
 
 
 def test_entries_come_in_the_order_of_their_starts(manifest: Manifest) -> None:

@@ -134,6 +134,20 @@ def test_a_group_that_is_moved_back_into_a_plan_lands_nothing_twice(
     assert landed(store) == [[0, 1, 2, 3], [4, 5]]
 
 
+def test_a_group_that_is_moved_into_a_plan_of_a_sink_that_died_finishes_it_first(
+    log: EventLog, store: ObjectStore, make_sink: MakeSink
+) -> None:
+    append(log, *numbers(6))
+    lost = make_sink(flush_size=4)
+    until(lambda: committed(log) == 4, [lost])
+    lost.close()
+    store.delete(key(0))  # as if it had died between the plan and its upload
+    log.commit(GROUP, TOPIC, {0: 2})
+    until(lambda: committed(log) == 6, [make_sink(flush_size=2)])
+    assert landed(store) == [[0, 1, 2, 3], [4, 5]]
+    assert manifest_problems(store, "topics", (TOPIC, 0), 0, 6) == []
+
+
 def test_a_group_that_is_moved_back_before_all_plans_lands_up_to_the_first_and_nothing_twice(
     log: EventLog, store: ObjectStore, make_sink: MakeSink
 ) -> None:
