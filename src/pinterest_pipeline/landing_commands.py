@@ -44,17 +44,24 @@ def sink(
     from pinterest_pipeline.sink.span import Span
     from pinterest_pipeline.workspace import Workspace
 
+    _check_options(backfill=backfill, prefix=prefix, bounds=(from_offset, to_offset, from_time, to_time))
     settings = load_settings()
     if as_connector:
         sys.stdout.write(json.dumps(connector_description(settings), indent=2) + "\n")
-    elif backfill:
-        if prefix is None:
-            raise typer.BadParameter("--backfill needs --prefix")
+    elif prefix is not None:
         span = Span(from_offset, to_offset, _milliseconds(from_time), _milliseconds(to_time))
         done = run_backfill(Workspace(settings), config, prefix, span)
         out.say(f"{sum(done.values()):,} offsets of {len(done)} partitions are below {prefix}")
     else:
         run_sink(Workspace(settings), stop_event(exit_with_parent=exit_with_parent), config)
+
+
+def _check_options(*, backfill: bool, prefix: str | None, bounds: tuple[int | datetime | None, ...]) -> None:
+    """A span belongs to a backfill: a sink that was meant to land one would land all."""
+    if backfill and prefix is None:
+        raise typer.BadParameter("--backfill needs --prefix")
+    if not backfill and any(given is not None for given in (prefix, *bounds)):
+        raise typer.BadParameter("--prefix, --from-… and --to-… go with --backfill")
 
 
 def _milliseconds(moment: datetime | None) -> int | None:

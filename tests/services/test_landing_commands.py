@@ -52,6 +52,13 @@ def test_a_backfill_needs_its_prefix(tmp_path: Path) -> None:
     assert "--prefix" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--prefix again", "--from-offset 0", "--to-time 2026-01-01"])
+def test_a_span_without_a_backfill_is_refused(tmp_path: Path, option: str) -> None:
+    done = pinpipe(tmp_path, "sink", *option.split())
+    assert done.returncode == 2
+    assert "--backfill" in done.stderr
+
+
 def test_where_nothing_is_nothing_is_merged(tmp_path: Path) -> None:
     done = pinpipe(tmp_path, "compact", "--json")
     assert json.loads(done.stdout) == {"merged": 0, "written": 0}
