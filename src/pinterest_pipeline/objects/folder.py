@@ -49,8 +49,11 @@ class FolderStore:
             return file.read()
 
     def head(self, key: str) -> StoredObject | None:
-        path = self._path(key)
-        return StoredObject(key, path.stat().st_size) if path.is_file() else None
+        try:
+            with self._opened(key) as file:
+                return StoredObject(key, os.fstat(file.fileno()).st_size)
+        except NoSuchObject:
+            return None
 
     def list(self, folder: str) -> Iterator[StoredObject]:
         return self._below(self._path(folder) if folder else self._root)
@@ -78,10 +81,13 @@ class FolderStore:
     @contextmanager
     def _opened(self, key: str) -> Iterator[IO[bytes]]:
         path = self._path(key)
-        if not path.is_file():
-            raise NoSuchObject(self.where(key))
-        with _explained("the object", key), path.open("rb") as file:
-            yield file
+        with _explained("the object", key):
+            try:
+                file = path.open("rb")
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                raise NoSuchObject(self.where(key)) from None
+            with file:
+                yield file
 
     @contextmanager
     def _written(self, content: bytes) -> Iterator[Path]:

@@ -4,12 +4,15 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from pinterest_pipeline.errors import BadInput, DiskFull, Unavailable
+from pinterest_pipeline.errors import BadInput, DiskFull, NoSuchObject, Unavailable
 from pinterest_pipeline.objects.base import INCOMING
 from pinterest_pipeline.objects.folder import FolderStore
 
@@ -65,6 +68,27 @@ def test_kill_9_leaves_whole_objects_and_all_that_were_acknowledged(tmp_path: Pa
         sizes = {found.key: found.size for found in store.list("")}
         assert set(sizes.values()) == {SIZE}
         assert all(f"t/{number}" in sizes for number in range(acknowledged))
+
+
+def test_an_object_that_goes_while_it_is_asked_for_is_not_there(tmp_path: Path) -> None:
+    """Small objects are merged and removed while others read; only a folder that fails is unavailable."""
+    store, path, is_over = FolderStore(tmp_path), tmp_path / "a", threading.Event()
+
+    def come_and_go() -> None:
+        while not is_over.is_set():
+            path.write_bytes(b"x")
+            path.unlink()
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(come_and_go)
+        try:
+            for _ in range(5_000):
+                with suppress(NoSuchObject):
+                    store.get("a")
+                store.head("a")
+        finally:
+            is_over.set()
+        coming.result()
 
 
 def test_what_killed_writers_left_is_removed_when_it_is_old(tmp_path: Path) -> None:
