@@ -1,17 +1,19 @@
 """JSON lines as a Parquet file (pure).
 
 JSON brings no schema, so each file's columns are those of its lines: a column is boolean, int64, double or
-text when all its values are; else it is text, and holds each value as JSON.
+text when all its values are; else it is text, and holds each value as JSON. Lines without any field at all
+make a column of nulls, for Parquet keeps no rows without one, and readers refuse the file.
 """
 
 import io
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+_NO_FIELD: Final = "_empty"
 _row_decoder = msgspec.json.Decoder(dict[str, Any])
 Codec = Literal["none", "gzip", "snappy", "zstd"]
 
@@ -24,7 +26,7 @@ def check_row(line: bytes) -> None:
 def parquet_content(lines: Sequence[bytes], codec: Codec) -> bytes:
     """The file as Parquet's `codec` packs it."""
     rows = [_row_decoder.decode(line) for line in lines]
-    names = dict.fromkeys(name for row in rows for name in row)
+    names = dict.fromkeys(name for row in rows for name in row) or {_NO_FIELD: None}
     table = pa.table({name: _column([row.get(name) for row in rows]) for name in names})
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression=codec)

@@ -133,6 +133,11 @@ def test_parquet_keeps_what_has_no_column_as_json() -> None:
     assert (second["a"], second["g"]) == ('"x"', True)
 
 
+def test_parquet_has_a_row_for_each_record_without_a_field() -> None:
+    (content,) = contents(Shape(format="parquet", positions=NO_POSITIONS), b"{}", b"{}").values()
+    assert pq.read_table(io.BytesIO(content)).to_pylist() == [{"_empty": None}, {"_empty": None}]
+
+
 @pytest.mark.parametrize("value", [b"5", b"[1]", b"null", b'{"a":1e400}', b'{"a":{"b":[-1e999]}}'])
 def test_a_record_that_is_no_row_of_parquet_is_set_aside(value: bytes) -> None:
     found = built(Shape(format="parquet", positions=NO_POSITIONS, errors="all"), value, VALUES[0])
