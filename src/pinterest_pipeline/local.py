@@ -89,9 +89,7 @@ class Supervisor:
         """Start servers of our own, then all rooms; returns the gateway's address. Raises PortInUse."""
         self._wait_for_orphans()
         self._socket = bind(self._settings.gateway.host, self._settings.gateway.port)
-        host, port = self._socket.getsockname()[:2]
-        scheme = "http" if self._settings.gateway.tls_certificate is None else "https"
-        self._url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+        self._url = self._settings.gateway.url(*self._socket.getsockname()[:2])
         self._start_servers()
         options = {"gateway": ["--fd", str(self._socket.fileno())], "load": ["--every", "1"]}
         self._rooms = [_Room(name, [name, *options.get(name, [])]) for name in self._names]

@@ -7,7 +7,6 @@ from pinterest_pipeline.config import load_settings, on_databricks
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from pinterest_pipeline.config import GatewaySettings
     from pinterest_pipeline.notebook import Secrets
 
 _ON_DATABRICKS: Final = {
@@ -29,16 +28,10 @@ def default(widget: str) -> str:
     return {
         "pipeline_id": settings.pipeline_id,
         "region": "us-east-1",
-        "endpoint": _address(settings.gateway),
+        "endpoint": settings.gateway.url(settings.gateway.host, settings.gateway.port),
         "tables": str(settings.data.absolute() / "spark" / "tables"),
         "checkpoints": str(settings.data.absolute() / "spark" / "checkpoints"),
     }[widget]
-
-
-def _address(gateway: "GatewaySettings") -> str:
-    scheme = "http" if gateway.tls_certificate is None else "https"
-    host = f"[{gateway.host}]" if ":" in gateway.host else gateway.host
-    return f"{scheme}://{host}:{gateway.port}"
 
 
 def access(

@@ -1,11 +1,12 @@
 """Rooms as processes: what is said of one that cannot run, and how one ends."""
 
+import socket
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from pinterest_pipeline.config import load_settings
@@ -65,13 +66,17 @@ def test_a_state_that_a_power_cut_left_keeps_nobody_from_starting(tmp_path: Path
         supervisor.stop()
 
 
-@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
-def test_the_address_of_the_gateway_is_one_that_can_be_called(tmp_path: Path, host: str, shown: str) -> None:
-    supervisor = Supervisor(load_settings(data=tmp_path, gateway={"host": host, "port": 0}), [])
+@pytest.mark.parametrize(("host", "name"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_the_address_of_the_gateway_can_be_opened(
+    host: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for setting, value in {"DATA": str(tmp_path), "GATEWAY__HOST": host, "GATEWAY__PORT": "0"}.items():
+        monkeypatch.setenv(f"PINPIPE_{setting}", value)
+    supervisor = Supervisor(load_settings(), [])
     try:
-        url = supervisor.start()
-        assert url.rpartition(":")[0] == f"http://{shown}"
-        assert httpx.URL(url).host == host
+        url = urlsplit(supervisor.start())
+        with socket.create_connection((url.hostname, url.port), timeout=20):
+            assert url.netloc == f"{name}:{url.port}"
     finally:
         supervisor.stop()
 

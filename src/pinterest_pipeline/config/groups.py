@@ -100,6 +100,11 @@ class GatewaySettings(Group):
         description="Where a JSON line for each request goes: off, a file, or - for standard error.",
     )
 
+    def url(self, host: str, port: int) -> str:
+        """Where callers find a gateway that listens there."""
+        scheme = "http" if self.tls_certificate is None else "https"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
     @model_validator(mode="after")
     def _one_body_fits(self) -> "GatewaySettings":
         if self.max_bytes_in_flight < self.max_body_bytes:
