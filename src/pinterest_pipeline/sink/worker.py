@@ -65,6 +65,16 @@ class _Held:
     """Read, but there is no room before the landing is over."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the group is in a partition."""
+
+    position: int
+    first: int
+    """The first offset that the log still has."""
+    topic_id: str
+
+
 class Sink:
     """One member. `monotonic` gives seconds and `wallclock` milliseconds since 1970; tests set both."""
 
@@ -195,7 +205,7 @@ class Sink:
 
     def _begin(self, subscription: Subscription, parts: Collection[Part]) -> None:
         """Read partitions from where the group is; what was read of them so far is read again."""
-        found: dict[Part, tuple[int, int, str]] = {}
+        found: dict[Part, _Place] = {}
         for topic in sorted({topic for topic, _ in parts}):
             first = self._log.beginnings(topic)
             positions = first | self._log.committed(self._rules.group, topic)
@@ -204,30 +214,32 @@ class Sink:
             for part in parts:
                 if part[0] == topic:
                     _check_position(self._rules.group, part, positions[part[1]], ends[part[1]])
-                    found[part] = positions[part[1]], first.get(part[1], 0), topic_id
+                    found[part] = _Place(positions[part[1]], first.get(part[1], 0), topic_id)
         with ThreadPoolExecutor(_MANIFEST_READS) as pool:
-            plans = list(pool.map(self._lander.manifest.resume, found, [at for at, *_ in found.values()]))
-        for (part, (position, first_there, topic_id)), (begun, planned) in zip(
-            found.items(), plans, strict=True
-        ):
-            start = begun.end if begun else position
-            self._held[part] = held = _Held(topic_id, start, start, planned)
+            resume = self._lander.manifest.resume
+            plans = list(pool.map(resume, found, [place.position for place in found.values()]))
+        for (part, place), (begun, planned) in zip(found.items(), plans, strict=True):
+            start = begun.end if begun else place.position
+            self._held[part] = _Held(place.topic_id, start, start, planned)
             if begun:
-                self._move_behind(subscription, begun, held, first_there)
+                self._move_behind(subscription, begun, place)
+            if start < place.first:
+                _say_lost(part, start, place.first)
             subscription.seek(part, start)
             subscription.resume([part])
 
-    def _move_behind(self, subscription: Subscription, begun: Entry, held: _Held, first_there: int) -> None:
+    def _move_behind(self, subscription: Subscription, begun: Entry, place: _Place) -> None:
         """Go on at the end of a plan that the group was moved into, and do what is left of it.
 
         Whoever made it may have died. Once the log has lost records of it nobody can finish it.
         """
         topic, partition = begun.part
         _log.warning("moved on to the end of a plan", topic=topic, partition=partition, start=begun.end)
-        if begun.start < first_there and begun.topic_id == held.topic_id:
+        if begun.start < place.first and begun.topic_id == place.topic_id:
             subscription.commit({begun.part: begun.end})
         else:
-            held.landing = self._submit(partial(self._lander.finish, begun, held.topic_id, self._check_lease))
+            work = partial(self._lander.finish, begun, place.topic_id, self._check_lease)
+            self._held[begun.part].landing = self._submit(work)
 
     def _fill(self, part: Part, held: _Held) -> None:
         """Put waiting records into ranges, as far as ranges can be closed."""
@@ -330,6 +342,17 @@ def _check_position(group: str, part: Part, position: int, end: int) -> None:
             f" whose end is {end}",
             "was the topic deleted and made anew? Land it by another name and topics.dir, or move the group",
         )
+
+
+def _say_lost(part: Part, start: int, first: int) -> None:
+    """The next plan counts them as missing, as it does marks of transactions: nobody looks there."""
+    _log.warning(
+        "records left the log before they were landed",
+        topic=part[0],
+        partition=part[1],
+        first=start,
+        count=first - start,
+    )
 
 
 def dead_letters(log: EventLog, rules: Rules) -> DeadLetters | None:

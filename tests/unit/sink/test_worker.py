@@ -273,6 +273,19 @@ def test_a_position_behind_the_end_stops_the_sink(
     assert objects(store) == {}
 
 
+def test_records_that_left_the_log_before_they_were_landed_are_named(
+    log: EventLog, make_sink: MakeSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(log, *numbers(5))
+    log.commit(GROUP, TOPIC, {0: 1})
+    monkeypatch.setattr(log, "beginnings", lambda _: {0: 4})  # as Kafka's retention does
+    sink = make_sink()
+    with capture_logs() as logs:
+        until(lambda: bool(sink._held), [sink])
+    (said,) = [line for line in logs if line["event"].startswith("records left")]
+    assert (said["topic"], said["partition"], said["first"], said["count"]) == (TOPIC, 0, 1, 3)
+
+
 def test_a_topic_made_anew_under_a_running_sink_is_not_taken_for_the_old_one(
     log: EventLog, store: ObjectStore, make_sink: MakeSink
 ) -> None:
