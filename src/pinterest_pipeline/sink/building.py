@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pinterest_pipeline.eventlog.base import Part, StoredRecord
-from pinterest_pipeline.objects.base import MOST_KEY_BYTES
+from pinterest_pipeline.objects.base import MOST_KEY_BYTES, MOST_SEGMENT_BYTES
 from pinterest_pipeline.sink.formats import (
     headers_item,
     key_item,
@@ -129,6 +129,9 @@ class _Builder:
         stem = _stem(self._part, folder, first, self._shape)
         if len(stem.encode()) + self._extension_bytes > MOST_KEY_BYTES:
             raise Poison(f"the key below {folder[:80]!r} is longer than {MOST_KEY_BYTES} bytes", PARTITIONERS)
+        name = stem.rpartition("/")[2]
+        if len(name.encode()) + self._extension_bytes > MOST_SEGMENT_BYTES:
+            raise Poison(f"the name {name[:80]!r} is longer than {MOST_SEGMENT_BYTES} bytes", PARTITIONERS)
 
     def _set_aside(self, record: StoredRecord, problem: Poison) -> None:
         is_ignored = record.value is None and self._shape.nulls == "ignore"

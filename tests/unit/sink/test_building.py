@@ -195,6 +195,18 @@ def test_a_record_whose_key_no_store_could_keep_is_set_aside(side: dict[str, Any
     assert MOST_KEY_BYTES - 4 < longest <= MOST_KEY_BYTES
 
 
+def test_a_topic_whose_objects_no_store_could_name_is_set_aside() -> None:
+    """Kafka takes names of 249 bytes; with `topics.regex` one of them is not to stop the others."""
+    shape = Shape(errors="all")
+    found = {
+        length: build(("t" * length, 3), records(VALUES[0]), shape, NOW_MS) for length in range(230, 250)
+    }
+    kept = [length for length, one in found.items() if one.objects]
+    assert {checked(found[length].objects[0].key) for length in kept}
+    assert kept == list(range(230, 238))  # and 18 bytes of "+3+0000000040.json" make 255
+    assert all(found[length].dead_letters for length in range(238, 250))
+
+
 @pytest.mark.parametrize(
     ("value", "folder"),
     [
