@@ -15,7 +15,7 @@ from functools import partial
 import structlog
 
 from pinterest_pipeline.config import crash_at
-from pinterest_pipeline.errors import BadInput, Fenced, Retryable
+from pinterest_pipeline.errors import BadInput, Fenced, Retryable, UnknownTopic
 from pinterest_pipeline.eventlog.base import EventLog, Part, StoredRecord, Subscription
 from pinterest_pipeline.objects.base import ObjectStore
 from pinterest_pipeline.sink.dead_letters import DeadLetters
@@ -109,9 +109,10 @@ class Sink:
                 try:
                     self.step(self._poll_seconds)
                     failures = 0
-                except Retryable as error:
+                except (Retryable, UnknownTopic) as error:
                     failures += 1
                     self._held = {}  # records may have been read and not taken: all begins again
+                    self._look_at = 0.0  # a topic may have been deleted; that is no matter of the others
                     _log.warning("trying again", problem=str(error), failures=failures)
                     stop.wait(min(self._poll_seconds * 2 ** min(failures, 10), _LONGEST_PAUSE))
             self.flush()

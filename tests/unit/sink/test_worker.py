@@ -361,6 +361,32 @@ def test_a_partition_that_could_not_be_begun_is_begun_again_though_nothing_comes
     assert landed(store) == [[0, 1]]
 
 
+def test_a_topic_that_is_deleted_while_it_is_begun_does_not_stop_the_others(
+    log: EventLog, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.create("id.gone", 1)
+    append(log, *numbers(2))
+    beginnings, left = log.beginnings, ["id.gone"]
+
+    def begin(topic: str) -> dict[int, int]:
+        for name in left:
+            left.remove(name)
+            log.delete(name)
+        return beginnings(topic)
+
+    monkeypatch.setattr(log, "beginnings", begin)
+    stop = threading.Event()
+    rules = Rules(GROUP, "test-sink", (), r"id\..*", Shape(), Rotation(2, 2**26, 10.0))
+    thread = threading.Thread(target=Sink(log, store, rules, 0.0).run, args=(stop,))
+    thread.start()
+    deadline = time.monotonic() + 20
+    while committed(log) < 2 and thread.is_alive() and time.monotonic() < deadline:
+        stop.wait(0.01)
+    stop.set()
+    thread.join()
+    assert landed(store) == [[0, 1]]
+
+
 def test_topics_that_match_later_are_landed_too(
     log: EventLog, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
