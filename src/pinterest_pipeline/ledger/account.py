@@ -151,8 +151,8 @@ def _make_views(
     placed = f'"{part}"::VARCHAR AS part, "{place}"::VARCHAR AS place'
     connection.execute("CREATE TEMP TABLE landed (ind VARCHAR, part VARCHAR, place VARCHAR)")
     for files in evidence.landed:
-        lines = _json_lines(files, fields)
         with missing_named():
+            lines = _json_lines(files, fields)
             connection.execute(f"INSERT INTO landed SELECT {_FOUND_IND}, {placed} FROM {lines}")  # noqa: S608
     placed += ", _timestamp"
     _materialise(connection, "clean", f"SELECT ind::VARCHAR AS ind, {placed}", _parquet(evidence.clean))
