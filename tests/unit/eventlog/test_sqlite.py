@@ -318,13 +318,18 @@ def left_of_topics(path: Path) -> list[int]:
         ]
 
 
-def test_a_deleted_topic_is_cleared_in_steps(
-    log: SqliteEventLog, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def fill_beyond_one_step(log: SqliteEventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five batches and a position, where two batches are removed at once."""
     monkeypatch.setattr(sqlite_topics, "_PURGED_AT_ONCE", 2)
     for _ in range(5):
         log.append("pin", [Record(b"x")] * 2).result(WAIT)
     log.commit("sink", "pin", {0: 1})
+
+
+def test_a_deleted_topic_is_cleared_in_steps(
+    log: SqliteEventLog, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_beyond_one_step(log, monkeypatch)
     log.delete("pin")
     assert left_of_topics(path) == [0, 0, 0]
 
@@ -332,10 +337,7 @@ def test_a_deleted_topic_is_cleared_in_steps(
 def test_what_a_kill_left_of_a_deleted_topic_is_cleared_by_who_opens_the_log(
     log: SqliteEventLog, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_topics, "_PURGED_AT_ONCE", 2)
-    for _ in range(5):
-        log.append("pin", [Record(b"x")] * 2).result(WAIT)
-    log.commit("sink", "pin", {0: 1})
+    fill_beyond_one_step(log, monkeypatch)
     log._writer.submit(lambda transaction: sqlite_topics.delete(transaction, "pin")).result(WAIT)
     assert left_of_topics(path) == [5, 2, 1]
     with closing(opened(path)) as next_log:
