@@ -211,6 +211,18 @@ def is_disk_full(error: BaseException) -> bool:
     return any(text in str(error).lower() for text in NO_SPACE_TEXTS)
 
 
+AWS_THROTTLED = frozenset(
+    {
+        "KMSThrottlingException",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "Throttling",
+        "ThrottlingException",
+    }
+)
+"""What AWS calls it when requests come too fast: each passes."""
+
 _MISSING = re.compile(r'No files found that match the pattern "(.*)"')  # DuckDB's words
 
 

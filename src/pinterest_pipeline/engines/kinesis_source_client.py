@@ -25,19 +25,17 @@ from botocore.session import get_session  # type: ignore[import-untyped] # it ha
 
 from pinterest_pipeline.engines.kinesis_source_offsets import Lineage
 from pinterest_pipeline.engines.kinesis_source_options import KinesisOptions
-from pinterest_pipeline.errors import Fatal, Forbidden, Retryable, SettingError, Throttled, Unavailable
+from pinterest_pipeline.errors import (
+    AWS_THROTTLED,
+    Fatal,
+    Forbidden,
+    Retryable,
+    SettingError,
+    Throttled,
+    Unavailable,
+)
 
 _WAITS: Final = tuple(min(2.0**tries, 20.0) for tries in range(11))  # seconds; about two minutes in all
-_THROTTLED: Final = frozenset(
-    {
-        "KMSThrottlingException",
-        "LimitExceededException",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "Throttling",
-        "ThrottlingException",
-    }
-)
 _REFUSED: Final = frozenset(
     {
         "AccessDeniedException",
@@ -183,7 +181,7 @@ def _translated(response: dict[str, Any]) -> Exception:
         return Forbidden(
             text, "the source needs DescribeStreamSummary, ListShards, GetShardIterator, GetRecords"
         )
-    if code in _THROTTLED:
+    if code in AWS_THROTTLED:
         return Throttled(text, "lower maxFetchRate, or read with fewer queries at once")
     if response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
         return Unavailable(text, "try again later")

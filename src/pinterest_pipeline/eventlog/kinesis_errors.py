@@ -9,6 +9,7 @@ from botocore import exceptions  # type: ignore[import-untyped] # it has no type
 from botocore.parsers import ResponseParserError  # type: ignore[import-untyped] # it has no types
 
 from pinterest_pipeline.errors import (
+    AWS_THROTTLED,
     BadInput,
     Forbidden,
     LimitExceeded,
@@ -22,14 +23,6 @@ from pinterest_pipeline.errors import (
 )
 from pinterest_pipeline.eventlog.base import RefusalCode
 
-_THROTTLED: Final = {
-    "ProvisionedThroughputExceededException",
-    "KMSThrottlingException",
-    "LimitExceededException",
-    "RequestLimitExceeded",
-    "Throttling",
-    "ThrottlingException",
-}
 _LOGIN_REFUSED: Final = {
     "ExpiredToken",
     "ExpiredTokenException",
@@ -80,7 +73,7 @@ class Unsure(Unavailable):
 
 def refused(code: str) -> RefusalCode:
     """What the error code of a single record means for it."""
-    if code in _THROTTLED:
+    if code in AWS_THROTTLED:
         return "throttled"
     return "forbidden" if code in _FORBIDDEN else "not_acknowledged"
 
@@ -128,7 +121,7 @@ def _answered(response: dict[str, Any], operation: str, name: str, address: str)
         return _in_use(operation, name, message)
     if code == "LimitExceededException" and operation == "create_stream":
         return LimitExceeded(f"Kinesis makes no more streams or shards: {message}", "ask AWS for more")
-    if code in _THROTTLED or status == 429:
+    if code in AWS_THROTTLED or status == 429:
         return Throttled(f"Kinesis asks to go slower ({said})", "give the stream more shards; try again")
     if code in _FORBIDDEN or status in (401, 403):
         return _forbidden(code, f"Kinesis at {address} refuses {operation} of '{name}' ({said})")
