@@ -2,14 +2,17 @@
 
 A setting comes from the environment (`PINPIPE_SINK__FLUSH_SIZE=500`), from `pinpipe.toml` in the current
 folder (`[sink]` `flush_size = 500`), from `homes.toml` of the working folder, which says where its topics and
-objects are, or from its default, in this order. The source database and the
-addresses of the HTTP API come from `db_creds.yaml`, as in the original project.
+objects are, or from its default, in this order; a variable that says `null` gives no value, whatever a file
+says. The source database and the addresses of the HTTP API come from `db_creds.yaml`, as in the original
+project.
 """
 
 from pinterest_pipeline.config.credentials import Credentials, load_credentials
 from pinterest_pipeline.config.groups import (
+    BUCKET_NAME,
     OWN_S3,
     STORE_FORMS,
+    STORE_SERVER,
     EngineSettings,
     GatewaySettings,
     KafkaSettings,
@@ -32,8 +35,10 @@ from pinterest_pipeline.config.settings import (
 )
 
 __all__ = [
+    "BUCKET_NAME",
     "OWN_S3",
     "STORE_FORMS",
+    "STORE_SERVER",
     "Credentials",
     "EngineSettings",
     "GatewaySettings",

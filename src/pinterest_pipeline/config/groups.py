@@ -194,6 +194,10 @@ class SinkSettings(Group):
         return found
 
 
+# The store's client ends the process over a bucket or a server of another form.
+BUCKET_NAME = r"[A-Za-z0-9._-]*"
+STORE_SERVER = r"https?://([^/\s\[\]]+|\[[0-9a-fA-F:.]+\](:\d+)?)"
+
 OWN_S3 = "pinpipe:s3"
 """Instead of a URL: the server that 'pinpipe s3' runs in the working folder."""
 STORE_FORMS = {
@@ -213,7 +217,7 @@ class ObjectSettings(Group):
     )
     endpoint: str = Field(
         "",
-        pattern=r"^(https?://([^/\s\[\]]+|\[[0-9a-fA-F:.]+\](:\d+)?)/?)?$",
+        pattern=f"^({STORE_SERVER}/?)?$",
         description="Address of an S3 server other than AWS; http:// is taken as it is, without encryption.",
     )
     region: str = Field(
@@ -247,9 +251,7 @@ class ObjectSettings(Group):
             raise ValueError(f"write {STORE_FORMS[parts.scheme]}")
         if parts.query or parts.fragment or "@" in parts.netloc:
             raise ValueError("a URL of objects takes no user, '?' or '#'; keys have settings of their own")
-        if not re.fullmatch(
-            r"[A-Za-z0-9._-]*", parts.netloc
-        ):  # the store's client ends the process over others
+        if not re.fullmatch(BUCKET_NAME, parts.netloc):
             raise ValueError(
                 f"write {STORE_FORMS[parts.scheme]}; the first part has letters, digits and . _ -"
             )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal, cast, get_args
 
-from pinterest_pipeline.config import SinkSettings
+from pinterest_pipeline.config import BUCKET_NAME, STORE_SERVER, SinkSettings
 from pinterest_pipeline.errors import SettingError
 from pinterest_pipeline.sink.keys import BY_NAME, PASSED_OVER, Key
 from pinterest_pipeline.sink.parquet import Codec
@@ -32,9 +32,6 @@ _EXTRACTORS: Final[Mapping[str, Literal["wallclock", "record", "record_field"]]]
     "Record": "record",
     "RecordField": "record_field",
 }
-# The store's client ends the process over others.
-_BUCKET: Final = re.compile(r"[A-Za-z0-9._-]*")
-_ENDPOINT: Final = re.compile(r"https?://([^/\s\[\]]+|\[[0-9a-fA-F:.]+\](:\d+)?)(/\S*)?")
 _BY_DAY: Final = "'year'=YYYY/'month'=MM/'day'=dd"
 _TIME_PARTITIONERS: Final = {
     "HourlyPartitioner": (3_600_000, _BY_DAY + "/'hour'=HH"),
@@ -101,9 +98,9 @@ class _Reader:
 
     def _bucket(self) -> Bucket | None:
         name, endpoint = self._values.text("s3.bucket.name"), self._values.text("store.url")
-        if not _BUCKET.fullmatch(name):
+        if not re.fullmatch(BUCKET_NAME, name):
             self._values.refuse("s3.bucket.name", f"{name!r} names no bucket")
-        if endpoint and not _ENDPOINT.fullmatch(endpoint):
+        if endpoint and not re.fullmatch(rf"{STORE_SERVER}(/\S*)?", endpoint):
             self._values.refuse(
                 "store.url", f"{endpoint!r} is no address; write for example http://minio:9000"
             )
